@@ -1,0 +1,1 @@
+"""The ovsct command: arguments in, one call, an exit code."""
