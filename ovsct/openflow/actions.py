@@ -1,0 +1,371 @@
+"""OpenFlow actions and instructions as objects: one frozen class each, no behaviour.
+
+The ``ovs-ofctl`` text and the OpenFlow wire are two faces of these objects; ``bridge/translate``
+gives them their meaning by a table from class to function, so a new action is a class here, a row
+in each face and a row there. Names and meanings follow ovs-actions(7).
+
+Every action carries `span`, the (start, end) columns of its text in the flow it was read from, so
+that an error or a report can underline the user's own words; it takes no part in equality.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+from ovsct.packet.fields import Field
+
+Span: TypeAlias = tuple[int, int]
+NOWHERE: Final[Span] = (0, 0)
+
+# Reserved OpenFlow port numbers, as OVS keeps them internally (16 bits).
+OFPP_MAX: Final = 0xFF00
+OFPP_UNSET: Final = 0xFFF7
+OFPP_IN_PORT: Final = 0xFFF8
+OFPP_TABLE: Final = 0xFFF9
+OFPP_NORMAL: Final = 0xFFFA
+OFPP_FLOOD: Final = 0xFFFB
+OFPP_ALL: Final = 0xFFFC
+OFPP_CONTROLLER: Final = 0xFFFD
+OFPP_LOCAL: Final = 0xFFFE
+OFPP_NONE: Final = 0xFFFF
+
+PORT_NAMES: Final[dict[str, int]] = {
+    "IN_PORT": OFPP_IN_PORT,
+    "TABLE": OFPP_TABLE,
+    "NORMAL": OFPP_NORMAL,
+    "FLOOD": OFPP_FLOOD,
+    "ALL": OFPP_ALL,
+    "CONTROLLER": OFPP_CONTROLLER,
+    "LOCAL": OFPP_LOCAL,
+    "ANY": OFPP_NONE,
+    "NONE": OFPP_NONE,
+    "UNSET": OFPP_UNSET,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Subfield:
+    """Bits `low` to `low + width - 1` of a field: ``field[low..high]``."""
+
+    field: Field
+    low: int
+    width: int
+
+    @property
+    def shift(self) -> int:
+        """Distance of its lowest bit from the low end of the key."""
+        return self.field.shift + self.low
+
+    @property
+    def mask(self) -> int:
+        """Its bits, in place in the key."""
+        return ((1 << self.width) - 1) << self.shift
+
+    def get(self, key: int) -> int:
+        """Its value in `key`."""
+        return (key >> self.shift) & ((1 << self.width) - 1)
+
+    def put(self, key: int, value: int) -> int:
+        """`key` with these bits set to the low bits of `value`."""
+        return (key & ~self.mask) | ((value & ((1 << self.width) - 1)) << self.shift)
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is the entire field."""
+        return self.low == 0 and self.width == self.field.width
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """Base of all actions and instructions."""
+
+    span: Span = field(default=NOWHERE, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Output(Action):
+    """``output:PORT``, ``PORT``, ``in_port``, ``normal``, ``flood``, ``all``, ``local``.
+
+    `max_len` (bytes) is that of ``output(port=,max_len=)``; None sends the packet whole.
+    """
+
+    port: int
+    max_len: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OutputField(Action):
+    """``output:SRC[]``: the port number is read from a field."""
+
+    src: Subfield
+
+
+@dataclass(frozen=True, slots=True)
+class Controller(Action):
+    """``controller(...)``: a packet-in. `max_len` in bytes; `reason` as OVS names it."""
+
+    max_len: int = 65535
+    reason: str = "action"
+    controller_id: int = 0
+    userdata: bytes = b""
+    pause: bool = False
+    meter_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Enqueue(Action):
+    """``enqueue:PORT:QUEUE``."""
+
+    port: int
+    queue: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetQueue(Action):
+    """``set_queue:QUEUE``."""
+
+    queue: int
+
+
+@dataclass(frozen=True, slots=True)
+class PopQueue(Action):
+    """``pop_queue``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group(Action):
+    """``group:ID``."""
+
+    group_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetField(Action):
+    """``set_field:VALUE[/MASK]->FIELD``, ``load:VALUE->FIELD[bits]`` and the ``mod_*`` family.
+
+    `value` and `mask` are the field's own (not in place in the key). `spelled` is the keyword it
+    was written with: ``set_field``, ``load``, ``mod_nw_src`` ...: it decides how it is printed and,
+    for ``mod_vlan_*``, that a tag is added where there is none.
+    """
+
+    field: Field
+    value: int
+    mask: int
+    spelled: str = "set_field"
+
+    @property
+    def key_value(self) -> int:
+        """The value, in place in the key."""
+        return (self.value & self.mask) << self.field.shift
+
+    @property
+    def key_mask(self) -> int:
+        """The mask, in place in the key."""
+        return self.mask << self.field.shift
+
+
+@dataclass(frozen=True, slots=True)
+class Move(Action):
+    """``move:SRC[bits]->DST[bits]``; both are equally wide."""
+
+    src: Subfield
+    dst: Subfield
+
+
+@dataclass(frozen=True, slots=True)
+class StackPush(Action):
+    """``push:SRC[bits]``."""
+
+    src: Subfield
+
+
+@dataclass(frozen=True, slots=True)
+class StackPop(Action):
+    """``pop:DST[bits]``."""
+
+    dst: Subfield
+
+
+@dataclass(frozen=True, slots=True)
+class PushVlan(Action):
+    """``push_vlan:TPID``."""
+
+    tpid: int
+
+
+@dataclass(frozen=True, slots=True)
+class StripVlan(Action):
+    """``strip_vlan``, ``pop_vlan``."""
+
+
+@dataclass(frozen=True, slots=True)
+class PushMpls(Action):
+    """``push_mpls:ETHERTYPE``."""
+
+    ethertype: int
+
+
+@dataclass(frozen=True, slots=True)
+class PopMpls(Action):
+    """``pop_mpls:ETHERTYPE``."""
+
+    ethertype: int
+
+
+@dataclass(frozen=True, slots=True)
+class DecTtl(Action):
+    """``dec_ttl`` or ``dec_ttl(ID[,ID...])``: an expired packet goes to those controllers."""
+
+    controllers: tuple[int, ...] = (0,)
+
+
+@dataclass(frozen=True, slots=True)
+class SetMplsTtl(Action):
+    """``set_mpls_ttl:TTL``."""
+
+    ttl: int
+
+
+@dataclass(frozen=True, slots=True)
+class DecMplsTtl(Action):
+    """``dec_mpls_ttl``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resubmit(Action):
+    """``resubmit:PORT``, ``resubmit([PORT],[TABLE][,ct])``; None means the current one."""
+
+    port: int | None = None
+    table: int | None = None
+    with_ct: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ct(Action):
+    """``ct(...)``.
+
+    `zone` is a number or the 16-bit field to read it from; `table` is where the recirculated fork
+    resumes (None: no fork); `exec` holds the actions on ct_mark and ct_label.
+    """
+
+    zone: int | Subfield = 0
+    table: int | None = None
+    commit: bool = False
+    force: bool = False
+    alg: str | None = None
+    nat: Nat | None = None
+    exec: tuple[Action, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Nat(Action):
+    """``nat`` or ``nat(src|dst=ADDR[-ADDR][:PORT[-PORT]],flags)`` inside ct().
+
+    Addresses are host-order ints of `family` (4 or 6; 0 if no address is given).
+    """
+
+    src: bool = False
+    dst: bool = False
+    family: int = 0
+    addr_min: int = 0
+    addr_max: int = 0
+    port_min: int = 0
+    port_max: int = 0
+    persistent: bool = False
+    hash: bool = False
+    random: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CtClear(Action):
+    """``ct_clear``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clone(Action):
+    """``clone(...)``."""
+
+    actions: tuple[Action, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckPktLarger(Action):
+    """``check_pkt_larger(LEN)->DST[bit]``."""
+
+    length: int
+    dst: Subfield
+
+
+@dataclass(frozen=True, slots=True)
+class Conjunction(Action):
+    """``conjunction(ID, K/N)``; `clause` is 1-based."""
+
+    conj_id: int
+    clause: int
+    n_clauses: int
+
+
+@dataclass(frozen=True, slots=True)
+class Note(Action):
+    """``note:HEX``: no effect."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Exit(Action):
+    """``exit``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meter(Action):
+    """``meter:ID``."""
+
+    meter_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClearActions(Action):
+    """``clear_actions``."""
+
+
+@dataclass(frozen=True, slots=True)
+class WriteActions(Action):
+    """``write_actions(...)``."""
+
+    actions: tuple[Action, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WriteMetadata(Action):
+    """``write_metadata:VALUE[/MASK]``."""
+
+    value: int
+    mask: int
+
+
+@dataclass(frozen=True, slots=True)
+class GotoTable(Action):
+    """``goto_table:TABLE``."""
+
+    table: int
+
+
+NOT_MODELLED: Final[dict[str, str]] = {
+    "learn": "learn",
+    "multipath": "multipath",
+    "bundle": "bundle",
+    "bundle_load": "bundle",
+    "sample": "sample",
+    "fin_timeout": "fin_timeout",
+    "delete_field": "delete_field",
+    "encap": "encap and decap",
+    "decap": "encap and decap",
+    "dec_nsh_ttl": "NSH",
+    "debug_recirc": "debug_recirc",
+    "debug_slow": "debug_slow",
+    "set_mpls_label": "set_mpls_label (use set_field)",
+    "set_mpls_tc": "set_mpls_tc (use set_field)",
+}
+"""Actions of ovs-actions(7) that are known and not modelled: naming one is an error that says so."""
