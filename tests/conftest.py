@@ -1,0 +1,64 @@
+"""Which judges are here, and where captures lie. What is missing is skipped with its reason."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+_SBIN = "/usr/sbin:/usr/local/sbin:/sbin"
+"""Where distributions put daemons that an ordinary user's PATH does not name."""
+
+
+def _find(program: str) -> str | None:
+    return shutil.which(program) or shutil.which(program, path=_SBIN)
+
+
+def _no_real_ovs() -> str | None:
+    missing = [name for name in ("ovs-vswitchd", "ovsdb-server") if _find(name) is None]
+    if missing:
+        return f"{' and '.join(missing)} not found: install openvswitch-switch"
+    return None
+
+
+def _no_real_kernel() -> str | None:
+    uml = os.environ.get("OVSCT_UML")
+    if uml:
+        if os.access(uml, os.X_OK) and Path(uml).is_file():
+            return None
+        return f"OVSCT_UML names {uml}, which is no program"
+    if _find("qemu-system-x86_64") is None:
+        return "no kernel: install qemu-system-x86_64, or name a user-mode kernel in OVSCT_UML"
+    return None
+
+
+def _no_chromium() -> str | None:
+    if _find("chromium") is None:
+        return "chromium not found"
+    return None
+
+
+_JUDGES = {"real_ovs": _no_real_ovs, "real_kernel": _no_real_kernel, "chromium": _no_chromium}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what asks for a judge that is not here, and say which one and how to get it."""
+    missing = {marker: reason for marker, look in _JUDGES.items() if (reason := look())}
+    for item in items:
+        for marker, reason in missing.items():
+            if item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def captures() -> Path:
+    """The folder of captures that OVSCT_CAPTURES names; without it the test is skipped."""
+    folder = os.environ.get("OVSCT_CAPTURES")
+    if not folder:
+        pytest.skip("OVSCT_CAPTURES is not set: it names a folder of captures")
+    path = Path(folder)
+    if not path.is_dir():
+        pytest.fail(f"OVSCT_CAPTURES names {folder}, which is no folder")
+    return path
