@@ -36,6 +36,7 @@ lint: venv
 # ovsct diff ends with 1 where lanes differ, which is what most of these scenarios are there to
 # show; 2 (bad input) and anything else is a failure.
 demo: venv
+	@$(BIN)/ovsct --help >/dev/null
 	@for scenario in topologies/netdev-0x13.yaml \
 	    $(filter-out topologies/netdev-0x13.yaml,$(sort $(wildcard topologies/*.yaml))); do \
 	    printf '\n$$ ovsct diff %s\n' "$$scenario"; \
