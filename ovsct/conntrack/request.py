@@ -1,0 +1,88 @@
+"""What a ct action asks of a tracker, and what a tracker is: the seam between conntrack and its users.
+
+The OVS datapath and TC's act_ct both hold a :class:`Track`; how it is carried out is the business
+of the dialect behind :class:`Tracker`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+from ovsct.lane import Connection, Drop, Event
+from ovsct.packet.packet import Packet
+
+
+class NatKind(StrEnum):
+    """What nat() asks for."""
+
+    RESTORE = "restore"
+    """Bare ``nat``: translate what belongs to a translated connection, set up nothing."""
+    SRC = "src"
+    DST = "dst"
+
+
+@dataclass(frozen=True, slots=True)
+class Nat:
+    """A nat argument. Addresses are host-order ints of `family` (4, 6, or 0 for none given);
+    ports 0 mean none given; the ranges are inclusive.
+    """
+
+    kind: NatKind = NatKind.RESTORE
+    family: int = 0
+    addr_min: int = 0
+    addr_max: int = 0
+    port_min: int = 0
+    port_max: int = 0
+    persistent: bool = False
+    hash: bool = False
+    random: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """A ct action. `mark` and `label` are (value, mask) or None; `helper` is ``ftp`` or ``tftp``;
+    `timeout` names a timeout policy. `force` implies that `commit` is set.
+    """
+
+    zone: int = 0
+    commit: bool = False
+    force: bool = False
+    mark: tuple[int, int] | None = None
+    label: tuple[int, int] | None = None
+    nat: Nat | None = None
+    helper: str | None = None
+    timeout: str | None = None
+
+
+class Diverted(NamedTuple):
+    """A packet that does not simply go on: dropped or held (`drop`), or replaced by `packets`."""
+
+    drop: Drop | None
+    packets: Sequence[Packet] = ()
+
+
+class Tracker(Protocol):
+    """A connection tracker of one dialect."""
+
+    def track(self, packet: Packet, request: Track, now: float) -> Diverted | None:
+        """Run `packet` through the tracker at `now` (seconds).
+
+        Sets ct_state, ct_zone, ct_mark, ct_label and the original tuple in ``packet.key``, applies
+        NAT to ``packet.frame`` and ``packet.key``. None means: go on with this packet.
+        """
+        ...
+
+    def clear(self, packet: Packet) -> None:
+        """ct_clear: detach the packet from its connection and zero its conntrack fields."""
+        ...
+
+    def advance(self, now: float) -> Sequence[Event]:
+        """Let time pass: what expired until `now`, in order of time."""
+        ...
+
+    def connections(self, now: float) -> Sequence[Connection]:
+        """What is tracked at `now`, in the neutral form."""
+        ...
