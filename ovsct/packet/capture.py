@@ -234,6 +234,16 @@ def port_of(interface_index: int, name: str | None) -> int:
     return port
 
 
+def frame_limit(snaplen: int) -> int:
+    """Most bytes that a capture may hold of a frame: its snaplen, or `MAX_FRAME` without one.
+
+    A record above its own file's snaplen is refused, for the header says that there can be none.
+    Some writers (dpkt's, with its default of 1500) leave such files behind, and libpcap goes on
+    with frames cut to the snaplen (sf-pcap.c, pcap_next_packet): no longer the frame that came.
+    """
+    return min(snaplen or MAX_FRAME, MAX_FRAME)
+
+
 def check_lengths(
     captured: int, original: int, limit: int, truncated: Truncated, where: str, name: str
 ) -> None:
@@ -258,7 +268,9 @@ def check_lengths(
             f"{where}: a captured length of {captured} bytes",
             file=name,
             expected=f"at most {limit}",
-            hint="the capture is damaged" if captured > MAX_FRAME else "that is its snaplen",
+            hint="the capture is damaged"
+            if captured > MAX_FRAME
+            else "that is the snaplen its header gives; rewrite it with a larger one",
         )
     if captured < original and truncated == "error":
         raise InputError(

@@ -24,6 +24,7 @@ from ovsct.packet.capture import (
     Truncated,
     check_frame,
     check_lengths,
+    frame_limit,
     read_at_least,
     read_chunk,
     sniff,
@@ -151,7 +152,7 @@ class PcapReader:
         name = self._name
         unpack = self._layout.unpack_from
         _, _, snaplen, per_second = self.interfaces[0]
-        limit = min(snaplen or MAX_FRAME, MAX_FRAME)
+        limit = frame_limit(snaplen)
         if self._buffer is None:
             raise OvsctError(f"{name}: a reader goes through its capture once; make another")
         buffer = read_at_least(self._file, HEADER_SIZE + RECORD_SIZE, name, self._buffer)
@@ -209,7 +210,7 @@ class PcapReader:
                 file=self._name,
                 expected=f"less than {per_second}",
             )
-        limit = min(snaplen or MAX_FRAME, MAX_FRAME)
+        limit = frame_limit(snaplen)
         check_lengths(captured, original, limit, self._truncated, where, self._name)
         self._original = original
 

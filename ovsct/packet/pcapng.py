@@ -26,6 +26,7 @@ from ovsct.packet.capture import (
     Truncated,
     check_frame,
     check_lengths,
+    frame_limit,
     read_at_least,
     read_chunk,
     sniff,
@@ -197,6 +198,7 @@ class PcapngReader:
         buffer, self._buffer = self._buffer, None
         position, before = 0, 0
         needed = 12
+        new = tuple.__new__  # half the price of _Block(...), which checks arguments once more
         while True:
             if len(buffer) - position < needed:
                 chunk = read_chunk(self._file, self._name)
@@ -218,9 +220,10 @@ class PcapngReader:
             if len(buffer) - position < length:
                 needed = length
                 continue
-            block = _Block(kind, before + position, buffer[position : position + length])
-            self._check_end(block)
-            yield block
+            data = buffer[position : position + length]
+            if self._layout.words.unpack_from(data, length - 8)[1] != length:
+                raise self._two_lengths(kind, before + position, data)
+            yield new(_Block, (kind, before + position, data))
             position += length
             needed = 12
         if rest := len(buffer) - position:
@@ -242,16 +245,15 @@ class PcapngReader:
             )
         self._layout = _LAYOUTS[order]
 
-    def _check_end(self, block: _Block) -> None:
-        length = len(block.data)
-        _, again = self._layout.words.unpack_from(block.data, length - 8)
-        if again != length:
-            raise InputError(
-                f"{_called(block.type)} at byte {block.offset} has a length of {length} bytes, "
-                f"but {again} stands at its end, at byte {block.offset + length - 4}",
-                file=self._name,
-                expected="twice the same",
-            )
+    def _two_lengths(self, kind: int, offset: int, data: bytes) -> InputError:
+        end = len(data) - 4
+        (again,) = struct.unpack_from(self._layout.order + "I", data, end)
+        return InputError(
+            f"{_called(kind)} at byte {offset} has a length of {len(data)} bytes, but {again} "
+            f"stands at its end, at byte {offset + end}",
+            file=self._name,
+            expected="twice the same",
+        )
 
     def _body(self, block: _Block, size: int) -> None:
         """Refuse a block that has no room for its fixed fields, `size` bytes."""
@@ -290,7 +292,7 @@ class PcapngReader:
             refusal = f"has link type {link} (expected 1, Ethernet)"
         elif options.get(_IF_FCSLEN, b"\0") != b"\0":
             refusal = "has frames with a frame check sequence (expected frames without FCS)"
-        limit = min(snaplen or MAX_FRAME, MAX_FRAME)
+        limit = frame_limit(snaplen)
         self._sources.append(_Source(len(self.interfaces), ticks, offset, limit, refusal))
         raw = options.get(_IF_NAME)
         try:
@@ -348,13 +350,13 @@ class PcapngReader:
             raise self._no_room(block, captured)
         if options < len(data) - 4:
             self._check_flags(block, self._options(block, options).get(_PACKET_FLAGS, bytes(4)))
-        seconds, units = divmod(ticks, source.ticks)
-        seconds += source.offset
+        seconds, units = ticks // source.ticks + source.offset, ticks % source.ticks
         if self.origin is None:
             self.origin = seconds
         at = self._now = seconds - self.origin + units / source.ticks
         frame = data[28 : 28 + captured]
-        return Captured(at, source.number, frame, max(original, captured))
+        original = max(original, captured)
+        return tuple.__new__(Captured, (at, source.number, frame, original))
 
     def _simple(self, block: _Block) -> Captured:
         """A packet of the section's first interface, with neither time nor captured length."""
@@ -423,7 +425,8 @@ def _called(block_type: int) -> str:
 def why_skipped(block_type: int) -> str:
     """Why blocks of this type, a key of `PcapngReader.skipped`, were skipped."""
     return PASSED_OVER.get(
-        block_type, f"block type {block_type:#x}: not in the registry, to be skipped by readers"
+        block_type,
+        f"block type {block_type:#x}: unknown, and readers have to skip what they do not know",
     )
 
 

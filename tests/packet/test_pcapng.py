@@ -157,7 +157,7 @@ def test_what_holds_no_packet_is_skipped_and_counted() -> None:
     assert len(list(reader)) == 1
     assert reader.skipped == dict.fromkeys(kinds, 3)
     assert "counters" in why_skipped(5)
-    assert "0xb16b00b: not in the registry" in why_skipped(0x0B16B00B)
+    assert "0xb16b00b: unknown" in why_skipped(0x0B16B00B)
 
 
 def test_options_that_only_describe_change_nothing() -> None:
