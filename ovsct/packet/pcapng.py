@@ -52,7 +52,7 @@ PASSED_OVER: Final[dict[int, str]] = {
 """Block types of the registry that hold no packet, and why the reader needs none of them."""
 
 MAX_BLOCK: Final = 1 << 24
-"""Longest block taken, in bytes: libpcap's and Wireshark's limit, far above any packet."""
+"""Longest block taken, in bytes: INITIAL_MAX_BLOCKSIZE of libpcap's sf-pcapng.c."""
 
 _BYTE_ORDER: Final[dict[bytes, str]] = {b"\x4d\x3c\x2b\x1a": "<", b"\x1a\x2b\x3c\x4d": ">"}
 _UNKNOWN: Final = 0xFFFFFFFFFFFFFFFF

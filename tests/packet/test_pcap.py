@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from ovsct.errors import InputError, OvsctError
 from ovsct.packet.capture import (
+    CHUNK,
     MAX_FRAME,
     MICROSECOND,
     NANOSECOND,
@@ -182,6 +184,14 @@ def test_times_are_rounded_to_the_nearest_unit_and_carry_over() -> None:
     assert split_time(-0.25, 10, NANOSECOND) == (9, 750_000_000)
 
 
+@given(st.floats(EPOCH, 2 * EPOCH))
+def test_rounding_is_exact_at_todays_epoch(at: float) -> None:
+    seconds, units = split_time(at, 0, NANOSECOND)
+    assert abs(Fraction(seconds) + Fraction(units, NANOSECOND) - Fraction(at)) <= Fraction(
+        1, 2 * NANOSECOND
+    )
+
+
 # --- what is refused -----------------------------------------------------------------------
 
 BAD_HEADERS = [
@@ -221,6 +231,13 @@ def test_a_bad_record_is_refused_with_its_place(bad: bytes, says: str) -> None:
     assert says in text
     assert "record 2" in text
     assert f"byte {24 + len(ONE)}" in text
+
+
+def test_the_place_of_an_error_counts_all_chunks_before() -> None:
+    good = record(1, 2, bytes(100)) * 5000
+    assert len(good) > 2 * CHUNK
+    text = refused(header() + good + record(1, 10**6, b""))
+    assert f"record 5001 at byte {24 + len(good)}:" in text
 
 
 def test_without_a_snaplen_the_limit_is_the_longest_frame() -> None:

@@ -12,7 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ovsct.errors import InputError, OvsctError
-from ovsct.packet.capture import MAX_FRAME, NANOSECOND, Captured, Interface, port_of, read_capture
+from ovsct.packet.capture import (
+    CHUNK,
+    MAX_FRAME,
+    NANOSECOND,
+    Captured,
+    Interface,
+    port_of,
+    read_capture,
+)
 from ovsct.packet.pcapng import (
     PASSED_OVER,
     PcapngReader,
@@ -192,6 +200,7 @@ BAD = [
     (START + simple(bytes(100), original=160), "only 100 of the frame's 160 bytes"),
     (START + enhanced(bytes(101)), "101 bytes (expected at most 100)"),
     (START + enhanced(bytes(8), captured=13, original=13), "does not fit its block"),
+    (START + enhanced(bytes(8), captured=12, original=12), "does not fit its block"),
     (START + enhanced(b"", captured=2**32 - 1, original=0), "at most 100"),
     (START + simple(bytes(8), original=13), "does not fit its block"),
     (START + simple(bytes(8), original=3), "does not fit its block"),
@@ -236,6 +245,13 @@ def test_a_record_is_named_by_number_and_byte() -> None:
     good = enhanced(b"a")
     text = refused(START + good + block(5, b"") + simple(b"b") + enhanced(b"c", number=7))
     assert f"record 3 at byte {48 + len(good) + 12 + 20}" in text
+
+
+def test_the_place_of_an_error_counts_all_chunks_before() -> None:
+    good = enhanced(bytes(100)) * 5000
+    assert len(good) > 2 * CHUNK
+    text = refused(START + good + enhanced(b"c", number=7))
+    assert f"record 5001 at byte {48 + len(good)}:" in text
 
 
 def test_truncated_frames_are_taken_if_asked_for() -> None:
