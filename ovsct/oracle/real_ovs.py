@@ -1,0 +1,426 @@
+"""The lane ``real-ovs``: a real ovs-vswitchd with the dummy datapath, which judges the models.
+
+How one packet is driven. The frame is handed to its port by ``netdev-dummy/receive``; what leaves
+is read from a socket behind each port, and packet-ins from an OpenFlow connection. No marker
+frame and no rule of ours is needed to know when a packet is done, so tables, statistics and
+megaflows hold the user's flows and nothing else. It follows from the program's main loop, which
+runs (1) the datapath, upcalls inline, and the OpenFlow connections, (2) the control socket,
+(3) the ports' sockets, in this order (OVS: vswitchd/ovs-vswitchd.c, main):
+
+- `receive` is answered in (2) of some round i;
+- a second command is answered at the earliest in (2) of round i+1, after (1) processed the packet:
+  packet-ins are out;
+- a third one at the earliest in round i+2, after (3) of round i+1 wrote at least one frame to each
+  port that has any. A port writes one frame a round: as long as two more rounds bring another
+  byte, there may be more.
+
+The order of outputs. dpif-netdev collects outputs per port and flushes them port by port
+(OVS: lib/dpif-netdev.c, dp_netdev_pmd_flush_output_packets), so the program itself has no order
+across ports; on one port it is that of the actions. An Outcome of this lane therefore lists the
+outputs by port, ascending, the controller last, each port's in the order in which they left; any
+lane's outcome is brought to that form by :func:`comparable`.
+
+What the program does not tell: why a packet was dropped (``drop`` is ``Drop.ACTIONS`` for
+every packet that left nowhere) and which engine served it (``via`` is empty).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+from ovsct.errors import InputError, OvsctError
+from ovsct.lane import (
+    CONTROLLER,
+    Arrival,
+    Connection,
+    Drop,
+    Event,
+    EventKind,
+    Outcome,
+    Output,
+    Port,
+)
+from ovsct.oracle.conntrack_text import parse_conntrack_line
+from ovsct.oracle.dummy_ports import LONGEST_FRAME, QUEUE_LIMIT, PortSockets
+from ovsct.oracle.ofctl import CLEAR, Ofctl, Refused, Text, flow_commands, group_commands
+from ovsct.oracle.packet_in import PacketIn, PacketIns
+from ovsct.oracle.unixctl import UnixctlClosed
+from ovsct.oracle.vswitchd import Vswitchd
+
+LOCAL: Final = 65534
+"""The number under which the bridge's own port takes and gives frames (OFPP_LOCAL of
+OpenFlow 1.0)."""
+
+SETTLE: Final = 130.0
+"""Seconds after which nothing that a test left behind is alive: held fragments, expectations of
+flushed connections, time-outs of everything but established TCP, which is flushed."""
+
+_BRIDGE: Final = "br0"
+_HIGHEST_PORT: Final = 0xFEFF
+_SHORTEST_FRAME: Final = 14
+_MTU: Final = LONGEST_FRAME - _SHORTEST_FRAME
+_LONGEST_STEP: Final = 10.0
+_MOST_STEPS: Final = 13
+_WAKE_THREADS: Final = 1000
+"""Milliseconds from which a warp also gives the program's other threads a moment of real time."""
+_INTERNAL_TABLE: Final = "table_id=254,"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How the bridge is set up besides its flows.
+
+    `fragments` is the mode of ``ovs-ofctl set-frags``, `meters` are lines as ``ovs-ofctl
+    add-meter`` takes them, `controller_id` is the controller whose packet-ins are taken, and
+    `vsctl` holds further ovs-vsctl commands, each a sequence of its words, run once at the start
+    (zones' timeout policies, mirrors, patch ports).
+    """
+
+    fragments: str = "normal"
+    meters: Sequence[str] = ()
+    controller_id: int = 0
+    vsctl: Sequence[Sequence[str]] = ()
+    flows_name: str = "flows"
+    groups_name: str = "groups"
+
+
+def comparable(outcome: Outcome) -> Outcome:
+    """The part of any lane's outcome that this lane can judge, in the one order it can judge it.
+
+    Outputs are sorted by place, stably: ports by number, then controller, then stack, so that the
+    order on each port stays and that across ports is left out. `drop` becomes ``Drop.ACTIONS``
+    for every packet that left nowhere; `via` and `steps` are emptied.
+    """
+    out = tuple(sorted(outcome.out, key=lambda output: _place(output.port)))
+    return Outcome(out, None if out else Drop.ACTIONS, ())
+
+
+def _place(port: Port) -> tuple[int, str]:
+    return (port, "") if isinstance(port, int) else (1 << 32, port)
+
+
+class RealOvs:
+    """A real ovs-vswitchd, as a lane. Use it as a context manager, or call :meth:`close`.
+
+    Args:
+        flows: lines as ``ovs-ofctl add-flows`` takes them.
+        groups: lines as ``ovs-ofctl add-groups`` takes them.
+        ports: the numbers of the bridge's ports, 1 to 65279, besides its local port.
+        options: everything else about the bridge.
+        program: a running Vswitchd to use; by default one is started, and stopped at the end.
+
+    Raises:
+        InputError: a flow or group was refused (:class:`Refused`), or a port number is none.
+        OvsctError: Open vSwitch is not installed or does not come up.
+    """
+
+    name = "real-ovs"
+
+    def __init__(
+        self,
+        flows: Sequence[str] = (),
+        groups: Sequence[str] = (),
+        ports: Iterable[int] = (1, 2),
+        options: Options | None = None,
+        *,
+        program: Vswitchd | None = None,
+    ) -> None:
+        self.options = options or Options()
+        self.ports = tuple(sorted(set(ports)))
+        for port in self.ports:
+            if not 1 <= port <= _HIGHEST_PORT:
+                raise InputError(
+                    "no port number", token=str(port), expected=f"1 to {_HIGHEST_PORT}"
+                )
+        self.packet_ins: Sequence[PacketIn] = ()
+        """What the last packet sent to the controller, in full."""
+        self._origin: float | None = None
+        self._elapsed_ms = 0
+        self._fragments = "normal"
+        self._has_meters = False
+        self._sockets: PortSockets | None = None
+        self._controller: PacketIns | None = None
+        self._names = {port: f"p{port}" for port in self.ports} | {LOCAL: _BRIDGE}
+        self._owns_program = program is None
+        self.program = program if program is not None else Vswitchd().start()
+        try:
+            self._build()
+            self._set_up(Text(self.options.flows_name, flows), groups, self.options)
+        except BaseException:
+            self.close()
+            raise
+
+    # -- life ---------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        """Make the bridge and its ports, connect to them, and stop the program's clock."""
+        command = ["set", "open_vswitch", ".", "other_config:n-revalidator-threads=1"]
+        command += ["other_config:n-handler-threads=1"]
+        command += ["--", "add-br", _BRIDGE, "--", "set", "bridge", _BRIDGE]
+        command += ["datapath-type=dummy", "fail-mode=secure"]
+        command += ["other-config:hwaddr=aa:55:aa:55:00:00", "other-config:disable-in-band=true"]
+        paths: dict[int, Path] = {}
+        for port, name in self._names.items():
+            paths[port] = self.program.directory / f"{name}.sock"
+            if port != LOCAL:
+                command += ["--", "add-port", _BRIDGE, name, "--", "set", "interface", name]
+                command += ["type=dummy", f"ofport_request={port}"]
+            else:
+                command += ["--", "set", "interface", name]
+            command += [f"mtu_request={_MTU}", f"options:pstream=punix:{paths[port]}"]
+        self.program.vsctl(*command)
+        for extra in self.options.vsctl:
+            self.program.vsctl(*extra)
+        self._ofctl = Ofctl(self.program, _BRIDGE)
+        self._sockets = PortSockets(paths)
+        management = self.program.management(_BRIDGE)
+        self._controller = PacketIns(management, self.options.controller_id)
+        self.ctl("time/stop")
+        self._rounds(3)  # the ports take their connections in a round of the main loop
+
+    def close(self) -> None:
+        """Close the connections, and stop the program if it is this lane's own."""
+        if self._sockets is not None:
+            self._sockets.close()
+            self._sockets = None
+        if self._controller is not None:
+            self._controller.close()
+            self._controller = None
+        if self._owns_program:
+            self.program.stop()
+
+    def __enter__(self) -> RealOvs:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # -- setting up cases -----------------------------------------------------------------------
+
+    def reset(
+        self,
+        flows: Sequence[str] = (),
+        groups: Sequence[str] = (),
+        options: Options | None = None,
+        *,
+        settle: bool = False,
+    ) -> None:
+        """Make the running program ready for the next case; its ports stay.
+
+        Args:
+            flows: as for the class.
+            groups: as for the class.
+            options: as for the class, but `vsctl` and `controller_id` cannot change.
+            settle: also let 130 seconds of virtual time pass, after which held fragments and
+                expectations are gone.
+
+        What stays: recirculation ids go on counting, and the NAT's random basis is one a process.
+
+        Raises:
+            Refused: a flow or group was refused.
+            OvsctError: the options ask for what only a new program can give.
+        """
+        options = options or self.options
+        if (options.vsctl, options.controller_id) != (
+            self.options.vsctl,
+            self.options.controller_id,
+        ):
+            raise OvsctError("other ovs-vsctl settings or controller id: start another RealOvs")
+        self.options = options
+        self._set_up(Text(options.flows_name, flows), groups, options)
+        if settle:
+            self._warp(round(SETTLE * 1000))
+        self.ctl("dpctl/flush-conntrack")
+        self.ctl("fdb/flush", _BRIDGE)
+        self.ctl("revalidator/purge")
+        self._collect()
+        self._origin = None
+        self._elapsed_ms = 0
+
+    def _set_up(self, flows: Text, groups: Sequence[str], options: Options) -> None:
+        commands = [*CLEAR]
+        if self._has_meters or options.meters:
+            self._ofctl.bundle(commands)
+            self._ofctl.command("del-meters")
+            self._has_meters = bool(options.meters)
+            self._ofctl.add_meters(Text("meters", options.meters))
+        commands += group_commands(Text(options.groups_name, groups))
+        commands += flow_commands(flows)
+        self._ofctl.bundle(commands)
+        if options.fragments != self._fragments:
+            self._ofctl.command("set-frags", options.fragments)
+            self._fragments = options.fragments
+
+    def add_flows(self, lines: Sequence[str], name: str = "flows") -> None:
+        """Change flows while the case runs: lines as ``ovs-ofctl add-flows`` takes them.
+
+        Megaflows that no longer hold are gone when this returns.
+
+        Raises:
+            Refused: with the program's own message and the line. If ovs-ofctl could not read the
+                line, nothing was changed; if the switch refused it, the lines before it are in.
+        """
+        self._ofctl.bundle(flow_commands(Text(name, lines)))
+        self.purge()
+
+    def refusal(self, line: str) -> Refused | None:
+        """What the program says against one flow line, or None if it takes it.
+
+        A line that is taken stays in the table.
+        """
+        try:
+            self._ofctl.bundle(flow_commands(Text("flow", [line])))
+        except Refused as refused:
+            return refused
+        return None
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What ovs-ofctl said about the lines that it took last."""
+        return tuple(self._ofctl.warnings)
+
+    # -- the lane -----------------------------------------------------------------------------
+
+    def receive(self, packet: Arrival) -> Outcome:
+        """Hand one frame to the program and wait for all that comes of it.
+
+        Raises:
+            InputError: no such port, a frame that no port can carry, or time runs backwards.
+            VswitchdDied: the program crashed; the message holds the end of its log.
+        """
+        name = self._names.get(packet.port)
+        if name is None:
+            raise InputError("no such port", token=str(packet.port), expected=str(self.ports))
+        if not _SHORTEST_FRAME <= len(packet.frame) <= LONGEST_FRAME:
+            raise InputError(
+                f"a frame of {len(packet.frame)} bytes",
+                expected=f"{_SHORTEST_FRAME} to {LONGEST_FRAME}",
+            )
+        self._follow(packet.at)
+        self.ctl("netdev-dummy/receive", name, packet.frame.hex())
+        out = self._collect()
+        return Outcome(out, None if out else Drop.ACTIONS, ())
+
+    def advance(self, now: float) -> Sequence[Event]:
+        """Let the program's clock, which stands still otherwise, follow until `now`.
+
+        The first time seen after the start or a reset is where the clock stands; it has a
+        resolution of a millisecond. The program does not announce what expires, so the only
+        events are frames that left meanwhile. Conntrack expires exactly; datapath flows and held
+        fragments are removed by threads of the program's own, a little later in real time.
+
+        Raises:
+            InputError: time runs backwards.
+            VswitchdDied: the program crashed.
+        """
+        self._follow(now)
+        frames = self._collect()
+        return (Event(now, EventKind.FRAGMENTS_RELEASED, "frames left", frames),) if frames else ()
+
+    def connections(self) -> Sequence[Connection]:
+        """The connections, as ``dpctl/dump-conntrack -m -s`` shows them; in no fixed order."""
+        return [parse_conntrack_line(line) for line in self.dump_conntrack("-m", "-s")]
+
+    # -- the program's own words ----------------------------------------------------------------
+
+    def ctl(self, command: str, *arguments: str) -> str:
+        """Run a command of ovs-appctl(8) and return what it prints.
+
+        Raises:
+            UnixctlError: the program refused the command.
+            VswitchdDied: the program crashed.
+        """
+        try:
+            return self.program.ctl(command, *arguments)
+        except UnixctlClosed as error:
+            raise self.program.explain(error) from error
+
+    def dump_conntrack(self, *arguments: str) -> list[str]:
+        """The lines of ``dpctl/dump-conntrack``."""
+        return self.ctl("dpctl/dump-conntrack", *arguments).splitlines()
+
+    def dump_flows(self, *arguments: str) -> list[str]:
+        """The lines of ``dpctl/dump-flows``, one a datapath flow, without headings."""
+        lines = self.ctl("dpctl/dump-flows", *arguments).splitlines()
+        return [line for line in lines if line and not line.startswith("flow-dump from ")]
+
+    def flow_stats(self, *, exact: bool = True) -> list[str]:
+        """The OpenFlow flows with their counters, as ``bridge/dump-flows`` prints them.
+
+        Args:
+            exact: first have the datapath's counters added, which empties the datapath's flow
+                table (``revalidator/purge``); without it they lag by up to half a second.
+        """
+        if exact:
+            self.purge()
+        lines = self.ctl("bridge/dump-flows", _BRIDGE).splitlines()
+        return [line for line in lines if line and not line.startswith(_INTERNAL_TABLE)]
+
+    def purge(self) -> None:
+        """Empty the datapath's flow table; counters go to the OpenFlow flows."""
+        self.ctl("revalidator/purge")
+
+    # -- rounds of the main loop ----------------------------------------------------------------
+
+    def _collect(self) -> tuple[Output, ...]:
+        """Wait until everything is out and return it; the module's text says why this suffices."""
+        assert self._sockets is not None and self._controller is not None
+        frames: dict[int, list[bytes]] = {}
+        more = True
+        while more:
+            self._rounds(2)
+            more = self._sockets.drain(frames)
+        for port, left in frames.items():
+            if len(left) >= QUEUE_LIMIT:
+                raise OvsctError(
+                    f"{len(left)} frames for port {port} at once: the program keeps "
+                    f"{QUEUE_LIMIT} at most and drops the rest in silence"
+                )
+        self.packet_ins = self._controller.drain()
+        out = [Output(port, frame) for port in sorted(frames) for frame in frames[port]]
+        out += [Output(CONTROLLER, packet_in.frame) for packet_in in self.packet_ins]
+        return tuple(out)
+
+    def _follow(self, now: float) -> None:
+        """Set the program's clock to `now`."""
+        if self._origin is None:
+            self._origin = now
+        target = math.floor((now - self._origin) * 1000 + 1e-6)
+        if target < self._elapsed_ms:
+            raise InputError("time runs backwards", token=f"{now}")
+        self._warp(target - self._elapsed_ms)
+        self._elapsed_ms = target
+
+    def _warp(self, milliseconds: int) -> None:
+        """Let virtual time pass, in at most thirteen steps.
+
+        After each long one, the program gets rounds to send an echo request on the packet-in
+        connection and to read the answer, or it would hold the connection for dead at the next.
+        """
+        assert self._controller is not None
+        step = max(round(_LONGEST_STEP * 1000), math.ceil(milliseconds / _MOST_STEPS))
+        while milliseconds > 0:
+            part = min(step, milliseconds)
+            if part < _WAKE_THREADS:
+                self.ctl("time/warp", str(part))
+            else:
+                self.ctl("time/warp", str(part), str(part))
+                self._rounds(2)
+                if self._controller.serve():
+                    self._rounds(2)
+            milliseconds -= part
+
+    def _rounds(self, number: int) -> None:
+        """Let the control socket be served `number` times, a round of the main loop each."""
+        for _ in range(number):
+            self.ctl("version")
