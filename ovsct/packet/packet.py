@@ -129,7 +129,11 @@ def parse(frame: bytes, in_port: int, vlan_limit: int = VLAN_LIMIT) -> Packet:
     # The everyday packet first: untagged IPv4 without options, whole, TCP with its header there.
     if frame[12:15] == b"\x08\x00\x45" and len(frame) >= 54 and frame[23] == PROTO_TCP:
         total = frame[16] << 8 | frame[17]
-        if 40 <= total <= len(frame) - 14 and not (frame[20] & 0x3F or frame[21]):
+        if (
+            20 + (frame[46] >> 4) * 4 <= total <= len(frame) - 14
+            and frame[46] >= 0x50
+            and not (frame[20] & 0x3F or frame[21])
+        ):
             return Packet(
                 frame,
                 in_port << _S_IN_PORT
@@ -169,7 +173,7 @@ def _parse_all(frame: bytes, key: int, vlan_limit: int) -> Packet:
             snap = frame[at + 6] << 8 | frame[at + 7]
             if snap >= 0x0600:
                 dl_type = snap
-                at += 8
+            at += 8
     key |= dl_type << _S_ETH
     if dl_type in MPLS_TYPES:
         for count in range((size - at) // 4):
@@ -277,7 +281,8 @@ def _transport(
         return Packet(frame, key, l3, l4, end)
     size = end - l4
     if proto == PROTO_TCP:
-        if size >= 20:
+        # OVS miniflow_extract(): a data offset that does not fit leaves ports and flags zero.
+        if size >= 20 and 20 <= (frame[l4 + 12] >> 4) * 4 <= size:
             flags = (frame[l4 + 12] & 0x0F) << 8 | frame[l4 + 13]
             key |= _from_bytes(frame[l4 : l4 + 4], "big") << _S_PORTS | flags << _S_FLAGS
     elif proto == PROTO_UDP:
@@ -314,8 +319,8 @@ def _neighbour(frame: bytes, l4: int, end: int) -> int:
             break
         if option in found and length == 8:
             if found[option]:
-                # The same option twice is an error, and nothing of the message is kept.
-                return key
+                # The same option twice is an error, and of the message only this is kept.
+                return key | first_option << _S_ND_OPTION
             found[option] = _from_bytes(frame[at + 2 : at + 8], "big")
             first_option = first_option or option
         at += length
