@@ -1,0 +1,1 @@
+"""The ovs-ofctl text of flows and groups, to and from objects."""
