@@ -1,0 +1,271 @@
+"""Actions that send the packet somewhere: output, controller, groups, resubmit, clone.
+
+OVS ``xlate_output_action()``, ``compose_output_action__()``, ``xlate_group_action()``,
+``clone_xlate_actions()`` and ``xlate_check_pkt_larger()``, 3.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ovsct.bridge import odp
+from ovsct.bridge.action_set import as_list, run_action_set
+from ovsct.bridge.commit import commit
+from ovsct.bridge.context import Context
+from ovsct.bridge.freeze import UnrollXlate, finish_freezing, frozen_state
+from ovsct.bridge.lookup import go_to_table, resources_left
+from ovsct.bridge.prereq import has_field
+from ovsct.bridge.walk import walk_actions
+from ovsct.errors import OvsctError
+from ovsct.lane import StepKind
+from ovsct.openflow import actions as of
+from ovsct.packet.fields import SLOTS
+
+Rest = Sequence[of.Action]
+_IN_PORT = SLOTS["in_port"]
+
+
+def _emit(ctx: Context, port: int) -> None:
+    """Output to a port of the bridge, whatever port the packet came in on."""
+    if not ctx.bridge.has_port(port):
+        ctx.note(StepKind.NOTE, "Nonexistent output port")
+        return
+    commit(ctx)
+    ctx.odp.append(odp.Output(port))
+
+
+def output_to(ctx: Context, port: int, last: bool, max_len: int = 65535) -> None:
+    """OVS ``xlate_output_action()`` for a port number or a reserved one."""
+    in_port = _IN_PORT.get(ctx.flow)
+    if port == of.OFPP_IN_PORT:
+        _emit(ctx, in_port)
+    elif port == of.OFPP_TABLE:
+        go_to_table(ctx, in_port, 0, honor_miss=True, last=False)
+    elif port == of.OFPP_NORMAL:
+        raise OvsctError("the action NORMAL is not modelled yet")
+    elif port in (of.OFPP_FLOOD, of.OFPP_ALL):
+        for other in ctx.bridge.flood_order():
+            if other != in_port:
+                _emit(ctx, other)
+    elif port == of.OFPP_CONTROLLER:
+        reason = "action_set" if ctx.in_action_set else "action"
+        send_to_controller(ctx, max_len, reason, 0)
+    elif port == of.OFPP_NONE:
+        return
+    elif port == in_port:
+        ctx.note(StepKind.NOTE, "skipping output to input port")
+    else:
+        _emit(ctx, port)
+
+
+_NO_TRUNCATION = (
+    of.OFPP_TABLE, of.OFPP_NORMAL, of.OFPP_FLOOD, of.OFPP_ALL, of.OFPP_CONTROLLER, of.OFPP_NONE,
+)  # fmt: skip
+
+
+def output(ctx: Context, action: of.Output, last: bool, _rest: Rest) -> None:
+    """output, with or without truncation."""
+    if action.max_len is None or action.port == of.OFPP_CONTROLLER:
+        output_to(ctx, action.port, last, action.max_len or 65535)
+        return
+    if action.port in _NO_TRUNCATION:
+        ctx.note(StepKind.NOTE, "output_trunc does not support this port")
+        return
+    if action.port == _IN_PORT.get(ctx.flow):
+        ctx.note(StepKind.NOTE, "skipping output to input port")
+        return
+    if not ctx.bridge.has_port(action.port) and action.port != of.OFPP_IN_PORT:
+        ctx.note(StepKind.NOTE, "output_trunc does not support a port that is not there")
+        return
+    ctx.odp.append(odp.Trunc(action.max_len))
+    output_to(ctx, action.port, last)
+
+
+def output_field(ctx: Context, action: of.OutputField, last: bool, _rest: Rest) -> None:
+    """output:SRC[]: numbers beyond 16 bits go nowhere (OVS ``xlate_output_reg_action()``)."""
+    port = action.src.get(ctx.flow)
+    if port <= 0xFFFF:
+        ctx.look(action.src.mask)
+        output_to(ctx, port, last)
+
+
+def send_to_controller(ctx: Context, max_len: int, reason: str, controller_id: int) -> None:
+    """OVS ``xlate_controller_action()``: takes a recirculation id, as the real one does."""
+    commit(ctx)
+    number = ctx.bridge.recirc.allocate(frozen_state(ctx, ctx.table, ()))
+    ctx.recirc_ids.append(number)
+    cookie = ctx.rule.cookie if ctx.rule is not None else 0
+    ctx.odp.append(odp.Userspace(reason, controller_id, max_len, number, cookie))
+
+
+def controller(ctx: Context, action: of.Controller, _last: bool, _rest: Rest) -> None:
+    """controller(...)."""
+    if action.pause:
+        raise OvsctError("controller(pause) is not modelled yet")
+    if action.meter_id is not None:
+        raise OvsctError("controller(meter_id) is not modelled yet")
+    send_to_controller(ctx, action.max_len, action.reason, action.controller_id)
+
+
+def enqueue(ctx: Context, action: of.Enqueue, last: bool, _rest: Rest) -> None:
+    """enqueue: output with the queue's priority, for this output only."""
+    slot = SLOTS["skb_priority"]
+    ctx.look(slot.mask)
+    port = _IN_PORT.get(ctx.flow) if action.port == of.OFPP_IN_PORT else action.port
+    priority = ctx.bridge.queue_priority(action.queue)
+    if priority is None:
+        output_to(ctx, action.port, last)
+        return
+    if port == _IN_PORT.get(ctx.flow) and action.port != of.OFPP_IN_PORT:
+        return
+    before = slot.get(ctx.flow)
+    ctx.flow = slot.put(ctx.flow, priority)
+    _emit(ctx, port)
+    ctx.flow = slot.put(ctx.flow, before)
+
+
+def resubmit(ctx: Context, action: of.Resubmit, last: bool, _rest: Rest) -> None:
+    """resubmit: a miss in the other table is silent."""
+    in_port = action.port
+    if in_port is None or in_port == of.OFPP_IN_PORT:
+        in_port = _IN_PORT.get(ctx.flow)
+    table = ctx.table if action.table is None else action.table
+    go_to_table(ctx, in_port, table, honor_miss=False, last=last, with_ct=action.with_ct)
+
+
+def goto_table(ctx: Context, action: of.GotoTable, last: bool, _rest: Rest) -> None:
+    """goto_table: a miss there is a table miss."""
+    go_to_table(ctx, _IN_PORT.get(ctx.flow), action.table, honor_miss=True, last=last)
+
+
+def _bucket(ctx: Context, actions: Sequence[of.Action], last: bool) -> None:
+    flow, was_mpls = ctx.flow, ctx.was_mpls
+    ctx.depth += 1
+    walk_actions(ctx, as_list(actions), last)
+    ctx.depth -= 1
+    if ctx.freezing:
+        finish_freezing(ctx)
+    ctx.flow = flow
+    ctx.was_mpls = was_mpls
+    ctx.exit = False
+    if ctx.error == "too many MPLS labels":
+        ctx.error = None
+
+
+def group(ctx: Context, action: of.Group, last: bool, _rest: Rest) -> bool:
+    """group: all and indirect run their buckets on the packet as it is here; see docs for others.
+
+    True (the list ends) if there is no such group.
+    """
+    if not resources_left(ctx):
+        return False
+    found = ctx.bridge.groups.get(action.group_id)
+    if found is None:
+        ctx.note(StepKind.NOTE, f"output to nonexistent group {action.group_id}")
+        return True
+    if found.type not in ("all", "indirect"):
+        raise OvsctError(f"group type {found.type} is not modelled yet (group {found.group_id})")
+    final = len(found.buckets) - 1
+    for at, bucket in enumerate(found.buckets):
+        _bucket(ctx, bucket.actions, last and at == final)
+    return False
+
+
+_IRREVERSIBLE = (of.Ct, of.Meter, of.Nat)
+
+
+def _reversible(actions: Sequence[of.Action]) -> bool:
+    """OVS 3.1 looks at the OpenFlow list only, not at what it leads to."""
+    return not any(
+        isinstance(action, _IRREVERSIBLE)
+        or (isinstance(action, of.Output) and action.max_len is not None)
+        for action in actions
+    )
+
+
+def clone(ctx: Context, action: of.Clone, last: bool, _rest: Rest) -> None:
+    """clone: a datapath clone only if the list cannot be undone and something follows."""
+    flow, stack, action_set = ctx.flow, list(ctx.stack), list(ctx.action_set)
+    if _reversible(action.actions) or last:
+        _run_and_finish(ctx, action.actions, last)
+    else:
+        commit(ctx)
+        base, was_mpls, conntracked = ctx.base, ctx.was_mpls, ctx.conntracked
+        outer, ctx.odp = ctx.odp, []
+        _run_and_finish(ctx, action.actions, True)
+        inner, ctx.odp = ctx.odp, outer
+        if inner:
+            ctx.odp.append(odp.Clone(tuple(inner)))
+        ctx.conntracked = conntracked
+        ctx.was_mpls = was_mpls
+        ctx.base = base
+    ctx.action_set = action_set
+    ctx.stack = stack
+    ctx.flow = flow
+
+
+def _run_and_finish(ctx: Context, actions: Sequence[of.Action], last: bool) -> None:
+    walk_actions(ctx, actions, last)
+    if not ctx.freezing:
+        run_action_set(ctx)
+    if ctx.freezing:
+        finish_freezing(ctx)
+
+
+def check_pkt_larger(ctx: Context, action: of.CheckPktLarger, _last: bool, rest: Rest) -> bool:
+    """check_pkt_larger: what follows is translated twice, and nothing is left for the caller."""
+    if not has_field(ctx, action.dst.field):
+        raise OvsctError("check_pkt_larger into a field that the packet lacks is not modelled yet")
+    stack, action_set, flow = list(ctx.stack), list(ctx.action_set), ctx.flow
+    commit(ctx)
+    base, was_mpls, conntracked = ctx.base, ctx.was_mpls, ctx.conntracked
+    outer = ctx.odp
+    branches = []
+    old_exit = False
+    for larger in (1, 0):
+        ctx.odp = []
+        ctx.flow = action.dst.put(flow, larger)
+        _run_and_finish(ctx, rest, True)
+        branches.append(tuple(ctx.odp))
+        ctx.base, ctx.was_mpls, ctx.conntracked = base, was_mpls, conntracked
+        ctx.flow = flow
+        if larger:
+            old_exit, ctx.exit = ctx.exit, False
+            ctx.action_set = list(action_set)
+            ctx.stack = list(stack)
+    ctx.odp = outer
+    ctx.odp.append(odp.CheckPktLen(action.length, branches[0], branches[1]))
+    ctx.stack, ctx.action_set = stack, action_set
+    ctx.exit = old_exit
+    return True
+
+
+def exit_(ctx: Context, _action: of.Exit, _last: bool, _rest: Rest) -> None:
+    """exit: nothing of the pipeline follows, except the action set."""
+    ctx.exit = True
+
+
+def clear_actions(ctx: Context, _action: of.ClearActions, _last: bool, _rest: Rest) -> None:
+    """clear_actions."""
+    ctx.action_set = []
+    ctx.action_set_has_group = False
+    ctx.flow = SLOTS["actset_output"].put(ctx.flow, of.OFPP_UNSET)
+
+
+def write_actions(ctx: Context, action: of.WriteActions, _last: bool, _rest: Rest) -> None:
+    """write_actions; actset_output follows (OVS ``xlate_write_actions__()``)."""
+    slot = SLOTS["actset_output"]
+    if not ctx.action_set_has_group:
+        for item in action.actions:
+            if isinstance(item, of.Output):
+                ctx.flow = slot.put(ctx.flow, item.port)
+            elif isinstance(item, of.Group):
+                ctx.flow = slot.put(ctx.flow, of.OFPP_UNSET)
+                ctx.action_set_has_group = True
+                break
+    ctx.action_set.extend(action.actions)
+
+
+def unroll(ctx: Context, action: UnrollXlate, _last: bool, _rest: Rest) -> None:
+    """Inside frozen actions: be in the table that the next action came from."""
+    ctx.table = action.table

@@ -1,0 +1,51 @@
+"""Action sets: at most one of each kind, in the standard's order, one final action.
+
+OVS lib/ofp-actions.c ``ofpacts_execute_action_set()``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from ovsct.bridge.context import Context
+from ovsct.bridge.walk import walk_actions
+from ovsct.lane import StepKind
+from ovsct.openflow import actions as of
+
+_ORDER: Final = (
+    of.StripVlan, of.PopMpls, of.PushMpls, of.PushVlan, of.DecTtl, of.DecMplsTtl,
+)  # fmt: skip
+_FINAL: Final = (of.Ct, of.CtClear, of.Resubmit, of.Output, of.Group)
+"""Lowest priority first; of equals the later one wins."""
+
+
+def as_list(action_set: Sequence[of.Action]) -> list[of.Action]:
+    """The action list that `action_set` stands for; empty if it has no final action."""
+    slots: dict[type[of.Action], of.Action] = {}
+    in_order: list[of.Action] = []
+    final: of.Action | None = None
+    rank = -1
+    for action in action_set:
+        kind = type(action)
+        if kind in _ORDER:
+            slots[kind] = action
+        elif kind in _FINAL:
+            if _FINAL.index(kind) >= rank:
+                final, rank = action, _FINAL.index(kind)
+        else:
+            in_order.append(action)
+    if final is None:
+        return []
+    return [*(slots[kind] for kind in _ORDER if kind in slots), *in_order, final]
+
+
+def run_action_set(ctx: Context) -> None:
+    """Run and clear the action set at the end of the pipeline."""
+    actions = as_list(ctx.action_set)
+    ctx.action_set = []
+    if actions:
+        ctx.note(StepKind.TABLE, "executing the action set")
+        ctx.in_action_set = True
+        walk_actions(ctx, actions, last=True)
+        ctx.in_action_set = False

@@ -1,0 +1,71 @@
+"""The bridge: what is configured. Tables, groups, ports, and the options that translation reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from ovsct.bridge.recirculate import RecircIds
+from ovsct.errors import InputError
+from ovsct.openflow.actions import OFPP_LOCAL
+from ovsct.openflow.classifier import Classifier
+from ovsct.openflow.flow import Flow
+from ovsct.openflow.group import Group
+
+FRAG_MODES = ("normal", "drop", "nx-match")
+
+
+class Bridge:
+    """An Open vSwitch bridge as configured.
+
+    Args:
+        ports: OpenFlow port numbers. The datapath's numbers are the same.
+        flows: the OpenFlow flows; of two with the same match and priority the later one stays.
+        groups: the groups.
+        name: its name.
+        frag_mode: ``normal``, ``drop`` or ``nx-match`` (``ovs-ofctl set-frags``).
+        zone_timeouts: names of timeout policies by conntrack zone.
+
+    Raises:
+        InputError: a flow overlaps another and asks not to; an unknown fragment mode.
+    """
+
+    def __init__(
+        self,
+        ports: Iterable[int],
+        flows: Iterable[Flow] = (),
+        groups: Iterable[Group] = (),
+        *,
+        name: str = "br0",
+        frag_mode: str = "normal",
+        zone_timeouts: Mapping[int, str] | None = None,
+    ) -> None:
+        if frag_mode not in FRAG_MODES:
+            raise InputError(
+                "unknown fragment mode", token=frag_mode, expected=", ".join(FRAG_MODES)
+            )
+        self.name = name
+        self.ports = sorted(set(ports))
+        self._outputs = frozenset((*self.ports, OFPP_LOCAL))
+        self.frag_mode = frag_mode
+        self.zone_timeouts: dict[int, str] = dict(zone_timeouts or {})
+        self.tables: dict[int, Classifier[Flow]] = {}
+        self.groups: dict[int, Group] = {group.group_id: group for group in groups}
+        self.recirc = RecircIds()
+        for flow in flows:
+            self.add_flow(flow)
+
+    def add_flow(self, flow: Flow) -> None:
+        """Add a flow, in place of one with the same match and priority if there is one."""
+        self.tables.setdefault(flow.table, Classifier()).insert(flow)
+
+    def has_port(self, port: int) -> bool:
+        """Whether an output to `port` goes anywhere."""
+        return port in self._outputs
+
+    def flood_order(self) -> tuple[int, ...]:
+        """The ports in the order in which FLOOD and ALL reach them."""
+        return (*self.ports, OFPP_LOCAL)
+
+    def queue_priority(self, _queue: int) -> int | None:
+        """The skb priority that stands for a queue; None where queues are not known."""
+        return None

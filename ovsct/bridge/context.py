@@ -1,0 +1,112 @@
+"""The state of one translation: what OVS keeps in ``struct xlate_ctx``.
+
+Keys here are whole OpenFlow keys (registers included). `flow` is what the tables see, `base` what
+the datapath's packet looks like after the actions emitted so far, `mask` what has been looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from ovsct.bridge.odp import Author, Blame, OdpAction
+from ovsct.lane import Drop, Step, StepKind, Via
+from ovsct.openflow.actions import Action
+from ovsct.openflow.flow import Flow
+from ovsct.packet.fields import CT_MASK
+
+if TYPE_CHECKING:
+    from ovsct.bridge.bridge import Bridge
+
+Handler: TypeAlias = "Callable[[Context, Any, bool, Sequence[Action]], bool | None]"
+"""What an action means: it gets the context, the action, whether nothing follows, and the rest of
+the list; True ends the list."""
+
+Handlers: TypeAlias = Mapping[type[Action], Handler]
+
+OVS_AUTHOR = "always matched"
+
+
+class Context:
+    """One translation under way. See the module docstring for the keys."""
+
+    __slots__ = (
+        "action_set", "base", "blame", "bridge", "conntracked", "depth", "entry_port", "error",
+        "exit", "flow", "freezing", "frozen_actions", "handlers", "in_action_set", "mask", "nat", "odp",
+        "orig_priority", "pause", "reading", "recirc_ids", "resubmits", "rule", "rules", "slow",
+        "stack", "steps", "table", "thawed", "upcall", "was_mpls", "missed", "action_set_has_group",
+        "update_dp_hash",
+    )  # fmt: skip
+
+    def __init__(self, bridge: Bridge, key: int, handlers: Handlers, trace: bool) -> None:
+        self.bridge = bridge
+        self.handlers = handlers
+        self.upcall = key
+        self.flow = key
+        self.base = key
+        self.mask = 0
+        self.blame: list[Blame] = []
+        self.odp: list[OdpAction] = []
+        self.stack: list[tuple[int, int]] = []
+        self.action_set: list[Action] = []
+        self.action_set_has_group = False
+        self.frozen_actions: list[Action] = []
+        self.rules: list[Flow] = []
+        self.recirc_ids: list[int] = []
+        self.rule: Flow | None = None
+        self.table = 0
+        self.depth = 0
+        self.resubmits = 0
+        self.conntracked = False
+        self.was_mpls = False
+        self.freezing = False
+        self.exit = False
+        self.thawed = False
+        self.in_action_set = False
+        self.error: str | None = None
+        self.slow: str | None = None
+        self.missed: Drop | None = None
+        self.nat: Action | None = None
+        self.pause: Action | None = None
+        self.update_dp_hash: tuple[int, int] | None = None
+        self.entry_port: int | None = None
+        self.orig_priority = 0
+        self.reading: Author = Author(None, None, OVS_AUTHOR)
+        self.steps: list[Step] | None = [] if trace else None
+
+    def look(self, bits: int, author: Author | None = None) -> None:
+        """Un-wildcard `bits`; whoever asks first is their author."""
+        fresh = bits & ~self.mask
+        if fresh:
+            self.mask |= fresh
+            self.blame.append(Blame(fresh, author or self.reading))
+
+    def unlook(self, bits: int) -> None:
+        """Take `bits` out of the mask again."""
+        if self.mask & bits:
+            self.mask &= ~bits
+            self.blame = [
+                Blame(entry.bits & ~bits, entry.author)
+                for entry in self.blame
+                if entry.bits & ~bits
+            ]
+
+    def note(self, kind: StepKind, text: str) -> None:
+        """Add a step to the trace, if one is kept."""
+        if self.steps is not None:
+            self.steps.append(Step(Via.SLOW, kind, text))
+
+    def fail(self, error: str) -> None:
+        """A limit of OVS was passed: everything will be dropped (OVS xlate_actions, ``exit:``)."""
+        self.error = error
+        self.note(StepKind.NOTE, error)
+
+    def clear_conntrack(self) -> None:
+        """From here on the tables see no conntrack state."""
+        self.conntracked = False
+        self.flow &= ~CT_MASK
+
+    def trigger_freeze(self) -> None:
+        """Stop here; what is left of the action lists goes into the frozen state."""
+        self.exit = True
+        self.freezing = True

@@ -1,0 +1,357 @@
+"""The datapath: a cache of megaflows, and the execution of their actions.
+
+A packet that no megaflow covers is translated once (an upcall) and the result is kept; all others
+run from the cache. Two dialects differ in how recirculation is bounded: ``userspace`` (OVS
+lib/dpif-netdev.c) gives up at a depth, ``kernel`` (net/openvswitch/actions.c) defers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from ovsct.bridge import odp
+from ovsct.bridge.odp_text import format_actions, format_key
+from ovsct.bridge.translate import translate
+from ovsct.conntrack.request import Tracker
+from ovsct.errors import OvsctError
+from ovsct.lane import CONTROLLER, Drop, Event, EventKind, Output, Step, StepKind, Via
+from ovsct.packet import edit
+from ovsct.packet.fields import CT_STATE_NAMES, SLOTS
+from ovsct.packet.packet import Packet
+
+if TYPE_CHECKING:
+    from ovsct.bridge.bridge import Bridge
+
+MAX_RECIRC_DEPTH: Final = 6
+"""Userspace: the 7th recirculation of a packet drops it (OVS 3.1 lib/dpif-netdev.c)."""
+
+DEFER_LEVEL: Final = 3
+DEFER_SLOTS: Final = 9
+"""Kernel: from this nesting on recirculations wait in a queue with this many places a packet
+(net/openvswitch/actions.c OVS_DEFERRED_ACTION_THRESHOLD, DEFERRED_ACTION_FIFO_SIZE)."""
+
+MAX_IDLE: Final = 10.0
+"""Seconds after which an unused megaflow is removed (``other_config:max-idle``)."""
+
+_RECIRC_MASK: Final = SLOTS["recirc_id"].mask
+_RECIRC_SHIFT: Final = SLOTS["recirc_id"].shift
+_GROUP_MASK: Final = _RECIRC_MASK | SLOTS["in_port"].mask
+
+
+class Run:
+    """What happens to one arrival: its time, and what has come of it so far."""
+
+    __slots__ = ("cut", "deferred", "depth", "drop", "hit", "now", "out", "slow", "steps")  # fmt: skip
+
+    def __init__(self, now: float, trace: bool) -> None:
+        self.now = now
+        self.out: list[Output] = []
+        self.drop: Drop | None = None
+        self.depth = 0
+        self.hit = False
+        self.slow = False
+        self.cut: int | None = None
+        self.deferred: list[Packet] | None = None
+        self.steps: list[Step] | None = [] if trace else None
+
+    def note(self, via: Via, kind: StepKind, text: str) -> None:
+        """Add a step, if a trace is kept."""
+        if self.steps is not None:
+            self.steps.append(Step(via, kind, text))
+
+
+Executor: TypeAlias = Callable[[Packet, Any, Run], bool | None]
+Compiled: TypeAlias = tuple[tuple[Executor, Any], ...]
+
+
+class Datapath:
+    """Megaflows and their execution.
+
+    Args:
+        bridge: translates what no megaflow covers.
+        tracker: the conntrack behind ct actions.
+        dialect: ``userspace`` or ``kernel``.
+
+    `on_install` and `on_remove`, if set, are told of every megaflow that comes and goes: the
+    lowering to TC listens there.
+    """
+
+    def __init__(self, bridge: Bridge, tracker: Tracker, dialect: str) -> None:
+        self.bridge = bridge
+        self.tracker = tracker
+        self.kernel = dialect == "kernel"
+        # Every megaflow matches in_port and recirc_id: they choose the short list to search.
+        self._subtables: dict[int, list[tuple[int, dict[int, odp.Megaflow]]]] = {}
+        self.on_install: Callable[[odp.Megaflow], None] | None = None
+        self.on_remove: Callable[[odp.Megaflow], None] | None = None
+        self._next_expiry: float | None = None
+        self._compilers: dict[type, Callable[[Any, Compiled], tuple[Executor, Any]]] = {
+            odp.Output: lambda a, rest: (_output, a.port),
+            odp.Set: lambda a, rest: (_set, (a.value, a.mask)),
+            odp.PushVlan: lambda a, rest: (_push_vlan, (a.tpid, a.tci)),
+            odp.PopVlan: lambda a, rest: (_pop_vlan, None),
+            odp.PushMpls: lambda a, rest: (_push_mpls, (a.lse, a.ethertype)),
+            odp.PopMpls: lambda a, rest: (_pop_mpls, a.ethertype),
+            odp.Ct: lambda a, rest: (self._ct, (a.track, rest)),
+            odp.CtClear: lambda a, rest: (self._ct_clear, None),
+            odp.Recirc: lambda a, rest: (
+                self._recirc_kernel if self.kernel else self._recirc_userspace,
+                (a.recirc_id << _RECIRC_SHIFT, not rest),
+            ),
+            odp.Clone: lambda a, rest: (self._clone, (self.compile(a.actions), not rest)),
+            odp.Userspace: lambda a, rest: (_userspace, a),
+            odp.Trunc: lambda a, rest: (_trunc, a.max_len),
+            odp.CheckPktLen: lambda a, rest: (
+                self._check_pkt_len,
+                (a.length, self.compile(a.greater), self.compile(a.less_equal)),
+            ),
+        }
+
+    # -- the way of a packet ---------------------------------------------------------------
+
+    def process(self, packet: Packet, run: Run) -> None:
+        """One pass: find the megaflow (or translate) and execute it."""
+        key = packet.key
+        for mask, flows in self._subtables.get(key & _GROUP_MASK, ()):
+            flow = flows.get(key & mask)
+            if flow is not None:
+                if flow.slow is not None:
+                    run.slow = True
+                else:
+                    run.hit = True
+                flow.packets += 1
+                flow.bytes += len(packet.frame)
+                flow.used = run.now
+                flow.tcp_flags |= key & 0xFFF
+                break
+        else:
+            flow = self._upcall(packet, run)
+        if run.steps is not None:
+            self._trace(flow, run)
+        actions: Compiled = flow.compiled
+        if not actions:
+            run.drop = flow.drop or Drop.ACTIONS
+        for execute, argument in actions:
+            if execute(packet, argument, run):
+                return
+
+    def execute(self, packet: Packet, actions: Compiled, run: Run) -> None:
+        """Run compiled actions on `packet`."""
+        for execute, argument in actions:
+            if execute(packet, argument, run):
+                return
+
+    def compile(self, actions: Sequence[odp.OdpAction]) -> Compiled:
+        """Turn an action list into calls. Each knows what follows it."""
+        compiled: Compiled = ()
+        for action in reversed(actions):
+            compiler = self._compilers.get(type(action))
+            if compiler is None:
+                raise OvsctError(
+                    f"the datapath action {format_actions((action,))} is not modelled yet"
+                )
+            compiled = (compiler(action, compiled), *compiled)
+        return compiled
+
+    def _upcall(self, packet: Packet, run: Run) -> odp.Megaflow:
+        run.slow = True
+        translation = translate(self.bridge, packet.key, run.steps is not None)
+        if run.steps is not None:
+            run.note(Via.SLOW, StepKind.UPCALL, format_key(packet.key, packet.key))
+            run.steps.extend(translation.steps)
+        flow = translation.megaflow
+        flow.created = run.now
+        self.install(flow)
+        return flow
+
+    def _trace(self, flow: odp.Megaflow, run: Run) -> None:
+        text = f"{format_key(flow.key, flow.mask)}, actions:{format_actions(flow.actions)}"
+        run.note(Via.SLOW if run.slow and not run.hit else Via.DATAPATH, StepKind.MEGAFLOW, text)
+
+    # -- the cache -------------------------------------------------------------------------
+
+    def install(self, flow: odp.Megaflow) -> None:
+        """Put a megaflow into the cache."""
+        flow.compiled = self.compile(flow.actions)
+        subtables = self._subtables.setdefault(flow.key & _GROUP_MASK, [])
+        for mask, flows in subtables:
+            if mask == flow.mask:
+                flows[flow.key] = flow
+                break
+        else:
+            subtables.append((flow.mask, {flow.key: flow}))
+        self.bridge.recirc.hold(flow.recirc_ids)
+        due = flow.created + MAX_IDLE
+        if self._next_expiry is None or due < self._next_expiry:
+            self._next_expiry = due
+        if self.on_install is not None:
+            self.on_install(flow)
+
+    def remove(self, flow: odp.Megaflow) -> None:
+        """Take a megaflow out of the cache."""
+        group = flow.key & _GROUP_MASK
+        subtables = self._subtables[group]
+        for at, (mask, flows) in enumerate(subtables):
+            if mask == flow.mask:
+                del flows[flow.key]
+                if not flows:
+                    del subtables[at]
+                break
+        if not subtables:
+            del self._subtables[group]
+        self.bridge.recirc.release(flow.recirc_ids)
+        if self.on_remove is not None:
+            self.on_remove(flow)
+
+    def megaflows(self) -> Iterator[odp.Megaflow]:
+        """All megaflows, grouped by port and recirculation id, oldest mask first."""
+        for subtables in self._subtables.values():
+            for _mask, flows in subtables:
+                yield from flows.values()
+
+    def flush(self) -> None:
+        """Remove every megaflow (``revalidator/purge``)."""
+        for flow in list(self.megaflows()):
+            self.remove(flow)
+        self.bridge.recirc.forget()
+
+    def advance(self, now: float) -> list[Event]:
+        """Remove the megaflows that have been idle for :data:`MAX_IDLE` seconds."""
+        if self._next_expiry is None or now < self._next_expiry:
+            return []
+        events = []
+        soonest: float | None = None
+        for flow in list(self.megaflows()):
+            due = (flow.used if flow.used is not None else flow.created) + MAX_IDLE
+            if due <= now:
+                self.remove(flow)
+                text = format_key(flow.key, flow.mask)
+                events.append(Event(due, EventKind.MEGAFLOW_EXPIRED, text))
+            elif soonest is None or due < soonest:
+                soonest = due
+        self._next_expiry = soonest
+        events.sort(key=lambda event: event.at)
+        return events
+
+    # -- the actions that need the datapath ------------------------------------------------
+
+    def _ct(self, packet: Packet, argument: tuple[Any, Compiled], run: Run) -> bool:
+        track, rest = argument
+        diverted = self.tracker.track(packet, track, run.now)
+        if run.steps is not None:
+            run.note(Via.DATAPATH, StepKind.CONNTRACK, describe_ct(packet, diverted is not None))
+        if diverted is None:
+            return False
+        if diverted.drop is not None:
+            run.drop = diverted.drop
+        for other in diverted.packets:
+            self.execute(other, rest, run)
+        return True
+
+    def _ct_clear(self, packet: Packet, _argument: None, _run: Run) -> None:
+        self.tracker.clear(packet)
+
+    def _recirc_userspace(self, packet: Packet, argument: tuple[int, bool], run: Run) -> None:
+        recirc, last = argument
+        if run.depth >= MAX_RECIRC_DEPTH:
+            run.drop = Drop.RECIRCULATION
+            run.note(Via.DATAPATH, StepKind.DROP, f"recirculated over {MAX_RECIRC_DEPTH} times")
+            return
+        twin = packet if last else packet.fork()
+        twin.key = twin.key & ~_RECIRC_MASK | recirc
+        run.depth += 1
+        self.process(twin, run)
+        run.depth -= 1
+
+    def _recirc_kernel(self, packet: Packet, argument: tuple[int, bool], run: Run) -> None:
+        recirc, last = argument
+        twin = packet if last else packet.fork()
+        twin.key = twin.key & ~_RECIRC_MASK | recirc
+        if run.depth >= DEFER_LEVEL:
+            if run.deferred is None:
+                run.deferred = []
+            if len(run.deferred) >= DEFER_SLOTS:
+                run.drop = Drop.RECIRCULATION
+                run.note(Via.DATAPATH, StepKind.DROP, "the queue of deferred actions is full")
+                return
+            run.deferred.append(twin)
+            return
+        run.depth += 1
+        self.process(twin, run)
+        run.depth -= 1
+
+    def finish(self, run: Run) -> None:
+        """Kernel: run what was deferred; new deferrals queue up behind."""
+        at = 0
+        while run.deferred is not None and at < len(run.deferred):
+            run.depth = 1
+            self.process(run.deferred[at], run)
+            at += 1
+
+    def _clone(self, packet: Packet, argument: tuple[Compiled, bool], run: Run) -> None:
+        actions, last = argument
+        self.execute(packet if last else packet.fork(), actions, run)
+
+    def _check_pkt_len(
+        self, packet: Packet, argument: tuple[int, Compiled, Compiled], run: Run
+    ) -> None:
+        length, greater, less_equal = argument
+        self.execute(packet, greater if len(packet.frame) > length else less_equal, run)
+
+
+# -- the actions that need nothing but the packet ----------------------------------------------
+
+
+def _output(packet: Packet, port: int, run: Run) -> None:
+    if run.cut is not None:
+        run.out.append(Output(port, packet.frame[: run.cut]))
+        run.cut = None
+    else:
+        run.out.append(Output(port, packet.frame))
+
+
+def _set(packet: Packet, argument: tuple[int, int], _run: Run) -> None:
+    edit.set_fields(packet, argument[0], argument[1])
+
+
+def _push_vlan(packet: Packet, argument: tuple[int, int], _run: Run) -> None:
+    edit.push_vlan(packet, argument[0], argument[1])
+
+
+def _pop_vlan(packet: Packet, _argument: None, _run: Run) -> None:
+    edit.pop_vlan(packet)
+
+
+def _push_mpls(packet: Packet, argument: tuple[int, int], _run: Run) -> None:
+    edit.push_mpls(packet, argument[0], argument[1])
+
+
+def _pop_mpls(packet: Packet, ethertype: int, _run: Run) -> None:
+    edit.pop_mpls(packet, ethertype)
+
+
+def _userspace(packet: Packet, action: odp.Userspace, run: Run) -> None:
+    run.slow = True
+    if not action.dont_send:
+        run.out.append(Output(CONTROLLER, packet.frame[: action.max_len]))
+
+
+def _trunc(_packet: Packet, max_len: int, run: Run) -> None:
+    run.cut = max_len
+
+
+def describe_ct(packet: Packet, diverted: bool) -> str:
+    """What conntrack says of a packet, in words."""
+    if diverted:
+        return "ct: the packet does not go on by itself"
+    key = packet.key
+    state = SLOTS["ct_state"].get(key)
+    names = "|".join(name for name, bit in CT_STATE_NAMES if state & bit) or "untracked"
+    text = f"ct_state={names}, ct_zone={SLOTS['ct_zone'].get(key)}"
+    mark, label = SLOTS["ct_mark"].get(key), SLOTS["ct_label"].get(key)
+    if mark:
+        text += f", ct_mark={mark:#x}"
+    if label:
+        text += f", ct_label={label:#x}"
+    return text

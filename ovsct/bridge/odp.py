@@ -1,0 +1,196 @@
+"""The datapath's own language: its actions and its megaflows, as data.
+
+Translation writes these, the datapath executes them, TC is lowered from them. The names are those
+of ``ovs-appctl dpctl/dump-flows`` and of OVS's include/linux/openvswitch.h.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from ovsct.conntrack.request import Track
+from ovsct.lane import Drop
+from ovsct.openflow.flow import Flow
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Send the packet, as it is now, out of datapath port `port`."""
+
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Set:
+    """Write `value` under `mask` (key layout) into the headers of one attribute: eth, ipv4, ...
+
+    `masked` says whether it prints with masks (``set(eth(src=..))``) or is an exact set.
+    """
+
+    attribute: str
+    value: int
+    mask: int
+    masked: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class PushVlan:
+    """Push a tag; `tci` without the bit that says "there is a tag"."""
+
+    tpid: int
+    tci: int
+
+
+@dataclass(frozen=True, slots=True)
+class PopVlan:
+    """Pop the outer tag."""
+
+
+@dataclass(frozen=True, slots=True)
+class PushMpls:
+    """Push a label stack entry (32 bits) and set the Ethernet type."""
+
+    lse: int
+    ethertype: int
+
+
+@dataclass(frozen=True, slots=True)
+class PopMpls:
+    """Pop a label stack entry and set the Ethernet type."""
+
+    ethertype: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ct:
+    """Run the packet through conntrack."""
+
+    track: Track
+
+
+@dataclass(frozen=True, slots=True)
+class CtClear:
+    """Detach the packet from conntrack."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recirc:
+    """Send a copy through the datapath again with `recirc_id`."""
+
+    recirc_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Clone:
+    """Run `actions` on a copy."""
+
+    actions: tuple[OdpAction, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Userspace:
+    """Hand the packet to vswitchd for a packet-in: at most `max_len` bytes of it."""
+
+    reason: str
+    controller_id: int
+    max_len: int
+    recirc_id: int
+    cookie: int
+    dont_send: bool = False
+    continuation: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Hash:
+    """Compute dp_hash."""
+
+    algorithm: int
+    basis: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trunc:
+    """Cut the packet to `max_len` bytes at the next output."""
+
+    max_len: int
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """Police with datapath meter `meter_id`."""
+
+    meter_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class CheckPktLen:
+    """Go on with `greater` if the frame is longer than `length` bytes, else with `less_equal`."""
+
+    length: int
+    greater: tuple[OdpAction, ...]
+    less_equal: tuple[OdpAction, ...]
+
+
+OdpAction: TypeAlias = (
+    Output | Set | PushVlan | PopVlan | PushMpls | PopMpls | Ct | CtClear | Recirc | Clone
+    | Userspace | Hash | Trunc | Meter | CheckPktLen
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who put bits into a mask: the table, the flow there (None: OVS itself), and why."""
+
+    table: int | None
+    flow: Flow | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Blame:
+    """`bits` (key layout) of a mask and the one who first asked for them."""
+
+    bits: int
+    author: Author
+
+
+class Megaflow:
+    """A datapath flow: packets whose key under `mask` is `key` get `actions`.
+
+    `packet_key` is the whole key of the packet that caused it, which dumps show beside the mask.
+
+    `blame` says for every mask bit who put it there; `rules` are the OpenFlow flows that it stands
+    for, hit in this order. `packets`, `bytes` and `used` (seconds, None: never) count what it
+    served; the packet that caused it is not counted. `slow` names why the packet must be handled
+    by vswitchd every time (None: it need not), `drop` why nothing would go out if that is so.
+    """
+
+    __slots__ = (
+        "actions", "blame", "bytes", "compiled", "created", "drop", "key", "mask",
+        "packet_key", "packets", "recirc_ids", "rules", "slow", "tcp_flags", "used",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        key: int,
+        mask: int,
+        actions: tuple[OdpAction, ...],
+        blame: tuple[Blame, ...] = (),
+        rules: tuple[Flow, ...] = (),
+    ) -> None:
+        self.key = key & mask
+        self.packet_key = key
+        self.mask = mask
+        self.actions = actions
+        self.blame = blame
+        self.rules = rules
+        self.recirc_ids: tuple[int, ...] = ()
+        self.packets = 0
+        self.bytes = 0
+        self.tcp_flags = 0
+        self.used: float | None = None
+        self.created = 0.0
+        self.slow: str | None = None
+        self.drop: Drop | None = None
+        self.compiled: Any = ()

@@ -1,0 +1,165 @@
+"""Translation: one packet's key through the OpenFlow tables to datapath actions and a mask.
+
+The way of OVS's ``xlate_actions()`` (ofproto/ofproto-dpif-xlate.c, 3.1): look up, run the actions,
+freeze where the packet has to go round again, and end with a megaflow whose every mask bit has an
+author. What each action means stands in the ``act_*`` modules; this one walks the lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from ovsct.bridge import odp
+from ovsct.bridge.act import ACTIONS
+from ovsct.bridge.action_set import run_action_set
+from ovsct.bridge.context import Context
+from ovsct.bridge.freeze import finish_freezing
+from ovsct.bridge.lookup import look_up
+from ovsct.bridge.recirculate import FROZEN_METADATA
+from ovsct.bridge.walk import walk_actions
+from ovsct.lane import Drop, Step, StepKind
+from ovsct.openflow.actions import OFPP_UNSET, Action
+from ovsct.packet.fields import (
+    DATAPATH_MASK,
+    FRAG_LATER,
+    SLOTS,
+    VLAN_PRESENT,
+)
+from ovsct.packet.packet import (
+    ETH_IPV4,
+    ETH_IPV6,
+    MPLS_TYPES,
+    PROTO_ICMP,
+    PROTO_ICMPV6,
+    VLAN_TYPES,
+)
+
+if TYPE_CHECKING:
+    from ovsct.bridge.bridge import Bridge
+
+_DL_TYPE = SLOTS["dl_type"]
+_FRAG = SLOTS["nw_frag"]
+_PROTO = SLOTS["nw_proto"]
+_IN_PORT = SLOTS["in_port"]
+_RECIRC = SLOTS["recirc_id"]
+_PORTS_MASK: Final = SLOTS["tp_src"].mask | SLOTS["tp_dst"].mask
+_PORTS_HIGH: Final = (0xFF00 << SLOTS["tp_src"].shift) | (0xFF00 << SLOTS["tp_dst"].shift)
+_LSE_MASK: Final = sum(SLOTS[name].mask for name in ("mpls_lse", "mpls_lse1", "mpls_lse2"))
+_TUNNEL_MASK: Final = sum(slot.mask for name, slot in SLOTS.items() if name.startswith("tun_"))
+_VLANS: Final = (
+    (SLOTS["vlan_tci"], SLOTS["vlan_tpid"]),
+    (SLOTS["vlan_tci1"], SLOTS["vlan_tpid1"]),
+)
+_FRAG_BITS: Final = 3 << _FRAG.shift
+_ICMP: Final = ((ETH_IPV4, PROTO_ICMP), (ETH_IPV6, PROTO_ICMPV6))
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """What a translation gave: the megaflow to install, and the steps if a trace was asked for."""
+
+    megaflow: odp.Megaflow
+    steps: Sequence[Step]
+
+
+def translate(bridge: Bridge, key: int, trace: bool = False) -> Translation:
+    """Translate a packet whose datapath key is `key` (in_port: the datapath's port number).
+
+    Raises:
+        OvsctError: the packet met an action that is not modelled.
+    """
+    ctx = Context(bridge, key, ACTIONS, trace)
+    ctx.orig_priority = SLOTS["skb_priority"].get(key)
+    ctx.flow = SLOTS["actset_output"].put(ctx.flow, OFPP_UNSET)
+    ctx.base = ctx.flow & ~_TUNNEL_MASK
+    ctx.entry_port = _IN_PORT.get(key)
+    always = _IN_PORT.mask | _DL_TYPE.mask | _RECIRC.mask | SLOTS["packet_type"].mask
+    if _DL_TYPE.get(key) in (ETH_IPV4, ETH_IPV6):
+        always |= _FRAG_BITS
+    ctx.look(always)
+    drop = _run(ctx)
+    if ctx.error:
+        ctx.odp.clear()
+    _finish_mask(ctx)
+    megaflow = odp.Megaflow(
+        key & DATAPATH_MASK, ctx.mask, tuple(ctx.odp), tuple(ctx.blame), tuple(ctx.rules)
+    )
+    megaflow.recirc_ids = tuple(ctx.recirc_ids)
+    megaflow.slow = ctx.slow
+    megaflow.drop = drop
+    return Translation(megaflow, ctx.steps or ())
+
+
+def _run(ctx: Context) -> Drop | None:
+    """Translate; the result is why nothing will go out, if that is so."""
+    bridge = ctx.bridge
+    recirc_id = _RECIRC.get(ctx.upcall)
+    actions: Sequence[Action] = ()
+    if recirc_id:
+        state = bridge.recirc.thaw(recirc_id)
+        if state is None:
+            ctx.fail(f"recirculation id {recirc_id:#x} has no frozen state")
+            return Drop.STALE
+        ctx.thawed = True
+        ctx.note(StepKind.RECIRCULATE, f"thaw: resuming from table {state.table}")
+        ctx.table = state.table
+        ctx.conntracked = state.conntracked
+        ctx.was_mpls = False
+        if not state.conntracked:
+            ctx.clear_conntrack()
+        ctx.flow = (ctx.flow & ~FROZEN_METADATA) | state.metadata
+        ctx.stack = list(state.stack)
+        ctx.action_set = list(state.action_set)
+        actions = state.actions
+    elif ctx.flow & _CT_TRACKED:
+        ctx.conntracked = True
+
+    if not actions:
+        rule = look_up(ctx, _IN_PORT.get(ctx.flow), honor_miss=True)
+        if rule is None:
+            return ctx.missed
+        ctx.rule = rule
+        ctx.rules.append(rule)
+        actions = rule.actions
+    walk_actions(ctx, actions, last=True)
+    if ctx.error:
+        return Drop.TRANSLATION
+    if not ctx.freezing:
+        run_action_set(ctx)
+    if ctx.freezing:
+        finish_freezing(ctx)
+    if ctx.error:
+        return Drop.TRANSLATION
+    return ctx.missed if not ctx.odp else None
+
+
+_CT_TRACKED: Final = 0x20 << SLOTS["ct_state"].shift
+
+
+def _finish_mask(ctx: Context) -> None:
+    """OVS ``xlate_wc_finish()``: what a datapath flow cannot or need not match."""
+    ctx.unlook(~DATAPATH_MASK & ctx.mask)
+    key = ctx.upcall
+    dl_type = _DL_TYPE.get(key)
+    if (_DL_TYPE.get(ctx.flow), _PROTO.get(ctx.flow)) in _ICMP:
+        ctx.unlook(_PORTS_HIGH)
+    for tci, _ in _VLANS:
+        if ctx.mask & tci.mask:
+            ctx.look(VLAN_PRESENT << tci.shift)
+    if _FRAG.get(ctx.flow) & FRAG_LATER:
+        ctx.unlook(_PORTS_MASK)
+    if dl_type not in MPLS_TYPES:
+        ctx.unlook(_LSE_MASK)
+    for tci, tpid in _VLANS:
+        if tpid.get(key) not in VLAN_TYPES:
+            ctx.unlook(tci.mask | tpid.mask)
+    if not key & _TUNNEL_MASK:
+        ctx.unlook(_TUNNEL_MASK)
+    outer, _ = _VLANS[0]
+    if not ctx.mask & outer.mask:
+        # A datapath flow cannot leave open whether there is a tag (dpif-netdev.c, "wildcarding
+        # the presence of a VLAN tag"); the userspace datapath takes the VID into the bargain.
+        ctx.look((0xFFF | VLAN_PRESENT) << outer.shift)
+

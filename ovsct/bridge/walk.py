@@ -1,0 +1,49 @@
+"""Walk an action list: OVS ``do_xlate_actions()``. What an action means is ``ctx.handlers``' word."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ovsct.bridge.context import Context
+from ovsct.bridge.freeze import freeze_unroll, needs_recirculation_for_mpls
+from ovsct.errors import OvsctError
+from ovsct.lane import StepKind
+from ovsct.openflow import actions as of
+from ovsct.openflow.text import format_action
+
+
+def walk_actions(ctx: Context, actions: Sequence[of.Action], last: bool) -> None:
+    """Translate `actions` in order; `last` says that nothing follows the list.
+
+    A handler that returns True ends the list (dec_ttl's exception, a group that is not there).
+
+    Raises:
+        OvsctError: an action is not modelled.
+    """
+    if not actions:
+        ctx.note(StepKind.ACTION, "drop")
+        return
+    final = len(actions) - 1
+    for at, action in enumerate(actions):
+        if ctx.error:
+            return
+        if ctx.was_mpls and not ctx.exit and needs_recirculation_for_mpls(action):
+            ctx.trigger_freeze()
+        if ctx.exit:
+            if ctx.freezing:
+                freeze_unroll(ctx, actions[at:])
+            return
+        if ctx.steps is not None:
+            ctx.note(StepKind.ACTION, format_action(action))
+        handler = ctx.handlers.get(type(action))
+        if handler is None:
+            raise OvsctError(f"the action {format_action(action)} is not modelled yet")
+        is_last = last and at == final and not ctx.action_set
+        if handler(ctx, action, is_last, actions[at + 1 :]):
+            return
+        if isinstance(action, of.Resubmit | of.GotoTable):
+            # What froze inside the other table is frozen already; go on behind the jump.
+            continue
+        if not ctx.error and ctx.exit and ctx.freezing and not ctx.frozen_actions:
+            freeze_unroll(ctx, actions[at:])
+            return
