@@ -8,11 +8,12 @@ runs (1) the datapath, upcalls inline, and the OpenFlow connections, (2) the con
 (3) the ports' sockets, in this order (OVS: vswitchd/ovs-vswitchd.c, main):
 
 - `receive` is answered in (2) of some round i;
-- a second command is answered at the earliest in (2) of round i+1, after (1) processed the packet:
-  packet-ins are out;
-- a third one at the earliest in round i+2, after (3) of round i+1 wrote at least one frame to each
-  port that has any. A port writes one frame a round: as long as two more rounds bring another
-  byte, there may be more.
+- in (2) of round i+1, (1) has processed the packet and packet-ins are out;
+- in (2) of round i+2, (3) of round i+1 has written at least one frame to each port that has any.
+  A port writes one frame a round: as long as two more rounds bring another byte, there may be
+  more.
+
+How rounds are counted from outside is the matter of :class:`ovsct.oracle.unixctl.Rounds`.
 
 The order of outputs. dpif-netdev collects outputs per port and flushes them port by port
 (OVS: lib/dpif-netdev.c, dp_netdev_pmd_flush_output_packets), so the program itself has no order
@@ -49,7 +50,7 @@ from ovsct.oracle.conntrack_text import parse_conntrack_line
 from ovsct.oracle.dummy_ports import LONGEST_FRAME, QUEUE_LIMIT, PortSockets
 from ovsct.oracle.ofctl import CLEAR, Ofctl, Refused, Text, flow_commands, group_commands
 from ovsct.oracle.packet_in import PacketIn, PacketIns
-from ovsct.oracle.unixctl import UnixctlClosed
+from ovsct.oracle.unixctl import Rounds, UnixctlClosed
 from ovsct.oracle.vswitchd import Vswitchd
 
 LOCAL: Final = 65534
@@ -66,8 +67,7 @@ _SHORTEST_FRAME: Final = 14
 _MTU: Final = LONGEST_FRAME - _SHORTEST_FRAME
 _LONGEST_STEP: Final = 10.0
 _MOST_STEPS: Final = 13
-_WAKE_THREADS: Final = 1000
-"""Milliseconds from which a warp also gives the program's other threads a moment of real time."""
+_FRAGMENT_MODES: Final = ("normal", "drop", "nx-match")
 _INTERNAL_TABLE: Final = "table_id=254,"
 
 
@@ -85,8 +85,22 @@ class Options:
     meters: Sequence[str] = ()
     controller_id: int = 0
     vsctl: Sequence[Sequence[str]] = ()
+    resolution: float = 0.001
     flows_name: str = "flows"
     groups_name: str = "groups"
+
+    def __post_init__(self) -> None:
+        milliseconds = self.resolution * 1000
+        if milliseconds < 1 or abs(milliseconds - round(milliseconds)) > 1e-6:
+            raise InputError(
+                "no resolution for the clock",
+                token=str(self.resolution),
+                expected="a whole number of milliseconds, in seconds",
+            )
+        if self.fragments not in _FRAGMENT_MODES:
+            raise InputError(
+                "no fragment mode", token=self.fragments, expected=", ".join(_FRAGMENT_MODES)
+            )
 
 
 def comparable(outcome: Outcome) -> Outcome:
@@ -141,10 +155,12 @@ class RealOvs:
         """What the last packet sent to the controller, in full."""
         self._origin: float | None = None
         self._elapsed_ms = 0
+        self._last_seen = -math.inf
         self._fragments = "normal"
         self._has_meters = False
         self._sockets: PortSockets | None = None
         self._controller: PacketIns | None = None
+        self._rounds: Rounds | None = None
         self._names = {port: f"p{port}" for port in self.ports} | {LOCAL: _BRIDGE}
         self._owns_program = program is None
         self.program = program if program is not None else Vswitchd().start()
@@ -180,8 +196,9 @@ class RealOvs:
         self._sockets = PortSockets(paths)
         management = self.program.management(_BRIDGE)
         self._controller = PacketIns(management, self.options.controller_id)
-        self.ctl("time/stop")
-        self._rounds(3)  # the ports take their connections in a round of the main loop
+        self._rounds = Rounds(self.program.control_socket)
+        self._in_round("time/stop")
+        self._pass_rounds(2)  # the ports take their connections in the first of them
 
     def close(self) -> None:
         """Close the connections, and stop the program if it is this lane's own."""
@@ -191,6 +208,9 @@ class RealOvs:
         if self._controller is not None:
             self._controller.close()
             self._controller = None
+        if self._rounds is not None:
+            self._rounds.close()
+            self._rounds = None
         if self._owns_program:
             self.program.stop()
 
@@ -242,10 +262,11 @@ class RealOvs:
             self._warp(round(SETTLE * 1000))
         self.ctl("dpctl/flush-conntrack")
         self.ctl("fdb/flush", _BRIDGE)
-        self.ctl("revalidator/purge")
+        self._in_round("revalidator/purge")
         self._collect()
         self._origin = None
         self._elapsed_ms = 0
+        self._last_seen = -math.inf
 
     def _set_up(self, flows: Text, groups: Sequence[str], options: Options) -> None:
         commands = [*CLEAR]
@@ -307,25 +328,37 @@ class RealOvs:
                 expected=f"{_SHORTEST_FRAME} to {LONGEST_FRAME}",
             )
         self._follow(packet.at)
-        self.ctl("netdev-dummy/receive", name, packet.frame.hex())
+        self._in_round("netdev-dummy/receive", name, packet.frame.hex())
         out = self._collect()
         return Outcome(out, None if out else Drop.ACTIONS, ())
 
     def advance(self, now: float) -> Sequence[Event]:
         """Let the program's clock, which stands still otherwise, follow until `now`.
 
-        The first time seen after the start or a reset is where the clock stands; it has a
-        resolution of a millisecond. The program does not announce what expires, so the only
-        events are frames that left meanwhile. Conntrack expires exactly; datapath flows and held
-        fragments are removed by threads of the program's own, a little later in real time.
+        The first time seen after the start or a reset is where the clock stands, and from there
+        it goes in steps of ``Options.resolution`` (:meth:`clock`). The program does not announce
+        what expires, so the only events are frames that left meanwhile. Conntrack expires exactly;
+        datapath flows and held fragments are removed by threads of the program's own, a little
+        later in real time.
 
         Raises:
             InputError: time runs backwards.
             VswitchdDied: the program crashed.
         """
         self._follow(now)
+        self._in_round("version")
         frames = self._collect()
         return (Event(now, EventKind.FRAGMENTS_RELEASED, "frames left", frames),) if frames else ()
+
+    def clock(self, at: float) -> float:
+        """Where the program's clock stands for what happens at `at`: what a model is to be given.
+
+        The last whole number of steps of ``Options.resolution`` since the first time seen.
+        """
+        if self._origin is None:
+            return at
+        steps = math.floor((at - self._origin) / self.options.resolution + 1e-6)
+        return self._origin + steps * self.options.resolution
 
     def connections(self) -> Sequence[Connection]:
         """The connections, as ``dpctl/dump-conntrack -m -s`` shows them; in no fixed order."""
@@ -378,7 +411,7 @@ class RealOvs:
         frames: dict[int, list[bytes]] = {}
         more = True
         while more:
-            self._rounds(2)
+            self._pass_rounds(2)
             more = self._sockets.drain(frames)
         for port, left in frames.items():
             if len(left) >= QUEUE_LIMIT:
@@ -395,32 +428,43 @@ class RealOvs:
         """Set the program's clock to `now`."""
         if self._origin is None:
             self._origin = now
-        target = math.floor((now - self._origin) * 1000 + 1e-6)
-        if target < self._elapsed_ms:
-            raise InputError("time runs backwards", token=f"{now}")
-        self._warp(target - self._elapsed_ms)
-        self._elapsed_ms = target
+        if now < self._last_seen:
+            raise InputError("time runs backwards", token=f"{now}", expected=f"{self._last_seen}")
+        self._last_seen = now
+        target = round((self.clock(now) - self._origin) * 1000)
+        if target > self._elapsed_ms:
+            self._warp(target - self._elapsed_ms)
+            self._elapsed_ms = target
 
     def _warp(self, milliseconds: int) -> None:
-        """Let virtual time pass, in at most thirteen steps.
+        """Let virtual time pass, in at most thirteen steps of ten milliseconds of real time each.
 
-        After each long one, the program gets rounds to send an echo request on the packet-in
-        connection and to read the answer, or it would hold the connection for dead at the next.
+        The program itself sleeps that long in each, to let its other threads follow
+        (OVS: lib/timeval.c, timewarp_work). After each it gets rounds to send an echo request on
+        the packet-in connection and to read the answer, or it would hold the connection for dead
+        at the next.
         """
         assert self._controller is not None
         step = max(round(_LONGEST_STEP * 1000), math.ceil(milliseconds / _MOST_STEPS))
         while milliseconds > 0:
             part = min(step, milliseconds)
-            if part < _WAKE_THREADS:
-                self.ctl("time/warp", str(part))
-            else:
-                self.ctl("time/warp", str(part), str(part))
-                self._rounds(2)
-                if self._controller.serve():
-                    self._rounds(2)
+            self._in_round("time/warp", str(part))
+            self._pass_rounds(2)
+            if self._controller.serve():
+                self._pass_rounds(2)
             milliseconds -= part
 
-    def _rounds(self, number: int) -> None:
-        """Let the control socket be served `number` times, a round of the main loop each."""
-        for _ in range(number):
-            self.ctl("version")
+    def _in_round(self, command: str, *arguments: str) -> None:
+        """Run a command in a round of the main loop from which on rounds are counted."""
+        assert self._rounds is not None
+        try:
+            self._rounds.start(command, *arguments)
+        except UnixctlClosed as error:
+            raise self.program.explain(error) from error
+
+    def _pass_rounds(self, number: int) -> None:
+        assert self._rounds is not None
+        try:
+            self._rounds.pass_rounds(number)
+        except UnixctlClosed as error:
+            raise self.program.explain(error) from error

@@ -88,14 +88,6 @@ class Unixctl:
                 if isinstance(answer, dict):
                     return answer
 
-    def turn(self) -> None:
-        """Return after the daemon's main loop has run its control socket once more.
-
-        Of two turns, everything else in the loop (bridges, datapath, ports) ran at least once
-        between the answers (OVS: vswitchd/ovs-vswitchd.c, main).
-        """
-        self("version")
-
     def close(self) -> None:
         """Close the connection; the daemon runs on."""
         self._socket.close()
@@ -110,3 +102,53 @@ class Unixctl:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+class Rounds:
+    """Several connections to one daemon, by which the rounds of its main loop can be counted.
+
+    In each round the daemon serves its connections once, in the order in which it took them, and
+    each with up to ten commands (OVS: lib/unixctl.c, unixctl_server_run and run_connection). So a
+    second answer on one connection proves nothing; but an answer on a connection that was taken
+    *earlier* than the one that answered last must be of a later round. Commands therefore go down
+    the connections like down a ladder, a round a rung.
+
+    Args:
+        path: the socket.
+        rungs: number of connections; more of them save commands, for every climb back costs one.
+
+    Raises:
+        UnixctlClosed: nobody listens there.
+    """
+
+    __slots__ = ("_connections", "_rung")
+
+    def __init__(self, path: Path, rungs: int = 10) -> None:
+        self._connections: list[Unixctl] = []
+        self._rung = 0
+        try:
+            for _ in range(rungs):
+                connection = Unixctl(path)
+                self._connections.append(connection)
+                connection("version")  # answered: it has been taken, before the next one is
+        except BaseException:
+            self.close()
+            raise
+
+    def start(self, command: str = "version", *arguments: str) -> str:
+        """Run `command`; :meth:`pass_rounds` counts from the round that answers it."""
+        self._rung = len(self._connections) - 1
+        return self._connections[self._rung](command, *arguments)
+
+    def pass_rounds(self, number: int) -> None:
+        """Return in a round that is at least `number` rounds after the last one counted."""
+        for _ in range(number):
+            if self._rung == 0:
+                self.start()
+            self._rung -= 1
+            self._connections[self._rung]("version")
+
+    def close(self) -> None:
+        """Close all connections; the daemon runs on."""
+        for connection in self._connections:
+            connection.close()

@@ -267,6 +267,11 @@ class Vswitchd:
             raise OvsctError("this ovs-vswitchd is not running: start it first")
         return self._control
 
+    @property
+    def control_socket(self) -> Path:
+        """The control socket of ovs-vswitchd."""
+        return self.directory / "ovs-vswitchd.ctl"
+
     def management(self, bridge: str) -> Path:
         """The socket on which `bridge` takes OpenFlow connections."""
         return self.directory / f"{bridge}.mgmt"

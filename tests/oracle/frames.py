@@ -1,0 +1,39 @@
+"""Frames written out by hand, so that the judge's tests lean on no other room."""
+
+from __future__ import annotations
+
+import ipaddress
+import struct
+
+ETHERNET = bytes.fromhex("020000000002020000000001")
+SYN, ACK = 0x02, 0x10
+
+
+def checksum(data: bytes) -> int:
+    """The Internet checksum (RFC 1071)."""
+    data += b"\0" * (len(data) % 2)
+    total = sum(struct.unpack(f">{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+
+def _ipv4(protocol: int, src: str, dst: str, payload: bytes, checksum_at: int) -> bytes:
+    pair = ipaddress.IPv4Address(src).packed + ipaddress.IPv4Address(dst).packed
+    total = checksum(pair + struct.pack(">HH", protocol, len(payload)) + payload)
+    payload = payload[:checksum_at] + struct.pack(">H", total) + payload[checksum_at + 2 :]
+    head = struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(payload), 1, 0, 64, protocol, 0) + pair
+    head = head[:10] + struct.pack(">H", checksum(head)) + head[12:]
+    return ETHERNET + b"\x08\x00" + head + payload
+
+
+def udp(src: str, dst: str, sport: int, dport: int, data: bytes = b"data") -> bytes:
+    """An Ethernet frame with a UDP datagram."""
+    head = struct.pack(">HHHH", sport, dport, 8 + len(data), 0)
+    return _ipv4(17, src, dst, head + data, 6)
+
+
+def tcp(src: str, dst: str, sport: int, dport: int, flags: int, seq: int, ack: int = 0) -> bytes:
+    """An Ethernet frame with an empty TCP segment."""
+    head = struct.pack(">HHIIBBHHH", sport, dport, seq, ack, 0x50, flags, 0x4000, 0, 0)
+    return _ipv4(6, src, dst, head, 16)
