@@ -14,26 +14,18 @@ from ovsct.conntrack.userspace_tcp import (
 )
 from ovsct.lane import Connection
 
-PRINTED: dict[int, str] = {
-    **{state.value: state.name for state in TcpState},
-    TcpState.FIN_WAIT_2.value: TcpState.TIME_WAIT.name,
-    TcpState.SYN_RECV.value: TcpState.ESTABLISHED.name,
-}
-"""State to what a dump without -m calls it (OVS lib/ct-dpif.c ``coalesce_tcp_state()``)."""
-
 
 def neutral(entry: Entry, now_ms: int) -> Connection:
     """`entry` as a :class:`~ovsct.lane.Connection` at `now_ms` (ms).
 
-    A TCP connection's `state` is that of the end further on, as ``dpctl/dump-conntrack`` prints it;
-    its `status` says the rest: ``state_orig=S``, ``state_reply=S``, and per end ``wscale_orig=N``,
-    ``flags_orig=F``.
+    A TCP connection's `state` is that of the end that is further on. Its `status` says the rest:
+    ``state_orig=S``, ``state_reply=S``, and per end ``wscale_orig=N``, ``flags_orig=F``.
     """
     rare = entry.rare
     state = ""
     status: frozenset[str] = frozenset()
     if isinstance(entry, TcpEntry):
-        state = PRINTED[max(entry.orig.state, entry.answer.state)]
+        state = TcpState(max(entry.orig.state, entry.answer.state)).name
         status = frozenset((*_end("orig", entry.orig), *_end("reply", entry.answer)))
     return Connection(
         family=4 if entry.forward < V4_LIMIT else 6,
