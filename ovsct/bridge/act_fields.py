@@ -93,7 +93,7 @@ def _write(ctx: Context, dst: of.Subfield, value: int) -> None:
 
 
 def stack_push(ctx: Context, action: of.StackPush, _last: bool, _rest: Rest) -> None:
-    """push."""
+    """Push."""
     ctx.look(action.src.mask)
     ctx.stack.append((action.src.width, action.src.get(ctx.flow)))
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from ovsct.bridge.recirculate import RecircIds
 from ovsct.errors import InputError
 from ovsct.openflow.actions import OFPP_LOCAL
 from ovsct.openflow.classifier import Classifier
 from ovsct.openflow.flow import Flow
-from ovsct.openflow.group import Group
+
+if TYPE_CHECKING:
+    from ovsct.openflow.group import Group
 
 FRAG_MODES = ("normal", "drop", "nx-match")
 

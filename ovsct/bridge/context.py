@@ -31,11 +31,11 @@ class Context:
     """One translation under way. See the module docstring for the keys."""
 
     __slots__ = (
-        "action_set", "base", "blame", "bridge", "conntracked", "depth", "entry_port", "error",
-        "exit", "flow", "freezing", "frozen_actions", "handlers", "in_action_set", "mask", "nat", "odp",
-        "orig_priority", "pause", "reading", "recirc_ids", "resubmits", "rule", "rules", "slow",
-        "stack", "steps", "table", "thawed", "upcall", "was_mpls", "missed", "action_set_has_group",
-        "update_dp_hash",
+        "action_set", "action_set_has_group", "base", "blame", "bridge", "conntracked", "depth",
+        "entry_port", "error", "exit", "flow", "freezing", "frozen_actions", "handlers",
+        "in_action_set", "mask", "missed", "odp", "orig_priority", "reading", "recirc_ids",
+        "resubmits", "rule", "rules", "slow", "stack", "steps", "table", "thawed", "upcall",
+        "update_dp_hash", "was_mpls",
     )  # fmt: skip
 
     def __init__(self, bridge: Bridge, key: int, handlers: Handlers, trace: bool) -> None:
@@ -66,8 +66,6 @@ class Context:
         self.error: str | None = None
         self.slow: str | None = None
         self.missed: Drop | None = None
-        self.nat: Action | None = None
-        self.pause: Action | None = None
         self.update_dp_hash: tuple[int, int] | None = None
         self.entry_port: int | None = None
         self.orig_priority = 0
@@ -100,6 +98,14 @@ class Context:
         """A limit of OVS was passed: everything will be dropped (OVS xlate_actions, ``exit:``)."""
         self.error = error
         self.note(StepKind.NOTE, error)
+
+    def failed(self) -> bool:
+        """Whether a limit was passed."""
+        return self.error is not None
+
+    def stopped(self) -> bool:
+        """Whether nothing more of the action lists is to be run."""
+        return self.exit
 
     def clear_conntrack(self) -> None:
         """From here on the tables see no conntrack state."""

@@ -42,7 +42,7 @@ _GROUP_MASK: Final = _RECIRC_MASK | SLOTS["in_port"].mask
 class Run:
     """What happens to one arrival: its time, and what has come of it so far."""
 
-    __slots__ = ("cut", "deferred", "depth", "drop", "hit", "now", "out", "slow", "steps")  # fmt: skip
+    __slots__ = ("cut", "deferred", "depth", "drop", "hit", "now", "out", "slow", "steps")
 
     def __init__(self, now: float, trace: bool) -> None:
         self.now = now

@@ -11,7 +11,7 @@ from ovsct.bridge.walk import walk_actions
 from ovsct.lane import Drop, StepKind
 from ovsct.openflow.classifier import Look
 from ovsct.openflow.flow import Flow
-from ovsct.openflow.text import format_flow
+from ovsct.openflow.text.flow_text import format_flow
 from ovsct.packet.fields import FRAG_ANY, SLOTS
 from ovsct.packet.packet import ETH_IPV4, ETH_IPV6
 
@@ -63,7 +63,7 @@ def look_up(ctx: Context, in_port: int, honor_miss: bool, with_ct: bool = False)
     table = bridge.tables.get(ctx.table)
     rule: Flow | None = None
     if table is not None:
-        look = Look()
+        look: Look[Flow] = Look()
         rule = table.lookup(key, look)
         for bits, cause in look.authors:
             why = "matched" if cause is rule else "looked at, not matched"

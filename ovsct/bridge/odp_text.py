@@ -25,6 +25,7 @@ from ovsct.bridge.odp_values import (
 from ovsct.conntrack.request import Nat, NatKind, Track
 from ovsct.packet.fields import SLOTS, VLAN_PRESENT
 from ovsct.packet.packet import (
+    DL_TYPE_NONE,
     ETH_ARP,
     ETH_IPV4,
     ETH_IPV6,
@@ -135,7 +136,7 @@ def _attribute(text: AttributeText, key: int, mask: int) -> str | None:
         slot = SLOTS[member.slot]
         bits = slot.get(mask)
         if bits:
-            value = member.write(slot.get(key), bits, (1 << slot.width) - 1)
+            value = member.write(slot.get(key), bits, slot.ones)
             parts.append(f"{member.name}={value}" if member.name else value)
     return f"{text.name}({','.join(parts)})" if parts else None
 
@@ -191,7 +192,7 @@ def format_key(key: int, mask: int) -> str:
         parts.append(_vlan(tci, bits))
         parts.append("encap(")
         closing += ")"
-    parts.append(f"eth_type({dl_type:#06x})")
+    parts.append("eth_type(0/0xffff)" if dl_type == DL_TYPE_NONE else f"eth_type({dl_type:#06x})")
     if dl_type in MPLS_TYPES:
         parts.append(_mpls(key, mask))
     if dl_type in _NETWORK:
@@ -254,9 +255,10 @@ def _ct(track: Track) -> str:
         parts.append("force_commit" if track.force else "commit")
     if track.zone:
         parts.append(f"zone={track.zone}")
-    for name, pair in (("mark", track.mark), ("label", track.label)):
-        if pair is not None:
-            parts.append(f"{name}={pair[0]:#x}/{pair[1]:#x}")
+    if track.mark is not None:
+        parts.append(f"mark={track.mark[0]:#x}/{track.mark[1]:#x}")
+    if track.label is not None:
+        parts.append(f"label={zero_or_hex(*track.label, SLOTS['ct_label'].ones)}")
     if track.helper:
         parts.append(f"helper={track.helper}")
     if track.timeout:
@@ -275,12 +277,16 @@ def _set(action: odp.Set) -> str:
     return f"set({_attribute(_SETTABLE[action.attribute], action.value, action.mask)})"
 
 
+def _hex(value: int) -> str:
+    return f"{value:#x}" if value else "0"
+
+
 def _userspace(action: odp.Userspace) -> str:
     reason = {"no_match": 0, "action": 1, "invalid_ttl": 2, "action_set": 3, "group": 4}
     return (
         f"userspace(pid=0,controller(reason={reason[action.reason]},"
         f"dont_send={int(action.dont_send)},continuation={int(action.continuation)},"
-        f"recirc_id={action.recirc_id},rule_cookie={action.cookie:#x},"
+        f"recirc_id={action.recirc_id},rule_cookie={_hex(action.cookie)},"
         f"controller_id={action.controller_id},max_len={action.max_len}))"
     )
 

@@ -80,7 +80,7 @@ def translate(bridge: Bridge, key: int, trace: bool = False) -> Translation:
         always |= _FRAG_BITS
     ctx.look(always)
     drop = _run(ctx)
-    if ctx.error:
+    if ctx.failed():
         ctx.odp.clear()
     _finish_mask(ctx)
     megaflow = odp.Megaflow(
@@ -124,13 +124,13 @@ def _run(ctx: Context) -> Drop | None:
         ctx.rules.append(rule)
         actions = rule.actions
     walk_actions(ctx, actions, last=True)
-    if ctx.error:
+    if ctx.failed():
         return Drop.TRANSLATION
     if not ctx.freezing:
         run_action_set(ctx)
     if ctx.freezing:
         finish_freezing(ctx)
-    if ctx.error:
+    if ctx.failed():
         return Drop.TRANSLATION
     return ctx.missed if not ctx.odp else None
 

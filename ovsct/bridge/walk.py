@@ -1,4 +1,4 @@
-"""Walk an action list: OVS ``do_xlate_actions()``. What an action means is ``ctx.handlers``' word."""
+"""Walk an action list (OVS ``do_xlate_actions()``); ``ctx.handlers`` know what actions mean."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ovsct.bridge.freeze import freeze_unroll, needs_recirculation_for_mpls
 from ovsct.errors import OvsctError
 from ovsct.lane import StepKind
 from ovsct.openflow import actions as of
-from ovsct.openflow.text import format_action
+from ovsct.openflow.text.action_format import format_action
 
 
 def walk_actions(ctx: Context, actions: Sequence[of.Action], last: bool) -> None:
@@ -25,11 +25,11 @@ def walk_actions(ctx: Context, actions: Sequence[of.Action], last: bool) -> None
         return
     final = len(actions) - 1
     for at, action in enumerate(actions):
-        if ctx.error:
+        if ctx.failed():
             return
-        if ctx.was_mpls and not ctx.exit and needs_recirculation_for_mpls(action):
+        if ctx.was_mpls and not ctx.stopped() and needs_recirculation_for_mpls(action):
             ctx.trigger_freeze()
-        if ctx.exit:
+        if ctx.stopped():
             if ctx.freezing:
                 freeze_unroll(ctx, actions[at:])
             return
@@ -44,6 +44,6 @@ def walk_actions(ctx: Context, actions: Sequence[of.Action], last: bool) -> None
         if isinstance(action, of.Resubmit | of.GotoTable):
             # What froze inside the other table is frozen already; go on behind the jump.
             continue
-        if not ctx.error and ctx.exit and ctx.freezing and not ctx.frozen_actions:
+        if not ctx.failed() and ctx.stopped() and ctx.freezing and not ctx.frozen_actions:
             freeze_unroll(ctx, actions[at:])
             return

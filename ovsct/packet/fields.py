@@ -42,6 +42,11 @@ class Slot:
         """All bits of the slot, in place."""
         return ((1 << self.width) - 1) << self.shift
 
+    @property
+    def ones(self) -> int:
+        """The slot's own all-ones value."""
+        return (1 << self.width) - 1
+
     def get(self, key: int) -> int:
         """The slot's value in `key`."""
         return (key >> self.shift) & ((1 << self.width) - 1)

@@ -1,0 +1,258 @@
+"""From the name of a lane to the lane: the one place that knows all of them.
+
+A :class:`Setup` says what is configured, as text as the user gave it; :func:`make` puts the lane
+together. Rooms are imported when a lane needs them, so that starting one lane costs one lane.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from difflib import get_close_matches
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from ovsct.errors import InputError
+from ovsct.lane import Lane
+
+if TYPE_CHECKING:
+    from ovsct.bridge.bridge import Bridge
+    from ovsct.openflow.flow import Flow
+    from ovsct.openflow.group import Group
+
+MAX_PORT: Final = 65279
+"""The highest port number that OVS gives (OFPP_MAX - 1, openflow-1.0.h)."""
+
+Options: TypeAlias = Mapping[str, Any]
+_NONE: Final[Mapping[str, Options]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Text of the user's, and the name that errors call it by.
+
+    `line` is the line of that file on which it begins (a block in a scenario does not begin on 1).
+    """
+
+    text: str
+    name: str
+    line: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """What is configured, whichever lane runs it.
+
+    `ports` are OpenFlow port numbers, `flows` and `groups` as ``ovs-ofctl`` takes them,
+    `tc_script` as ``tc`` does (for the lane ``tc-script`` alone), `options` keywords by lane.
+    """
+
+    ports: tuple[int, ...]
+    flows: Text | None = None
+    groups: Text | None = None
+    tc_script: Text | None = None
+    options: Mapping[str, Options] = field(default_factory=lambda: _NONE)
+
+
+Make: TypeAlias = Callable[[Setup, bool, dict[str, Any]], Lane]
+
+
+def make(name: str, setup: Setup, *, trace: bool = False) -> Lane:
+    """A new lane.
+
+    Args:
+        name: one of :data:`LANES`.
+        setup: what is configured.
+        trace: whether the lane's outcomes hold steps.
+
+    Raises:
+        InputError: there is no such lane, a flow, group or tc command is wrong, the lane lacks
+            what it needs (flows, or a tc script), or has no such option.
+        OvsctError: a real program that is not installed.
+    """
+    maker = LANES.get(name)
+    if maker is None:
+        raise unknown_lane(name)
+    return maker(setup, trace, dict(setup.options.get(name, {})))
+
+
+def factory(name: str, setup: Setup) -> Callable[[bool], Lane]:
+    """How to make the lane `name` anew, with or without a trace: `factory(...)(trace)`.
+
+    Raises:
+        InputError: there is no such lane.
+    """
+    if name not in LANES:
+        raise unknown_lane(name)
+    return lambda trace: make(name, setup, trace=trace)
+
+
+def unknown_lane(name: str) -> InputError:
+    """The error for a lane that is not there."""
+    close = get_close_matches(name, LANES, n=1)
+    return InputError(
+        "no such lane",
+        token=name,
+        expected=", ".join(LANES),
+        hint=f"did you mean {close[0]!r}?" if close else None,
+    )
+
+
+def close(lane: Lane) -> None:
+    """End what a lane holds outside of this process, if it is one that does."""
+    end = getattr(lane, "close", None)
+    if end is not None:
+        end()
+
+
+# -- reading ------------------------------------------------------------------------------------
+
+
+def flows_of(setup: Setup) -> list[Flow]:
+    """The flows of a setup, parsed.
+
+    Raises:
+        InputError: with file, line, column and token.
+    """
+    from ovsct.openflow.text import read_flows
+
+    return _read(read_flows, setup.flows)
+
+
+def groups_of(setup: Setup) -> list[Group]:
+    """The groups of a setup, parsed.
+
+    Raises:
+        InputError: with file, line, column and token.
+    """
+    from ovsct.openflow.text import read_groups
+
+    return _read(read_groups, setup.groups)
+
+
+def _read(read: Callable[[str, str | None], list[Any]], text: Text | None) -> list[Any]:
+    if text is None:
+        return []
+    # Blank lines ahead make the line numbers those of the file.
+    return read("\n" * (text.line - 1) + text.text, text.name)
+
+
+def ports_named(things: Iterable[object]) -> set[int]:
+    """The ports that flows and groups name: what they match in_port on, and where they send to."""
+    from ovsct.packet.fields import SLOTS
+
+    in_port = SLOTS["in_port"]
+    found: set[int] = set()
+    for thing in _walk(things):
+        match = getattr(thing, "match", None)
+        if match is not None and match.mask & in_port.mask:
+            found.add(in_port.get(match.value))
+        # Resubmit's port is one of a look-up too: a packet could have come in there.
+        port = getattr(thing, "port", None)
+        if isinstance(port, int):
+            found.add(port)
+    return {port for port in found if 1 <= port <= MAX_PORT}
+
+
+def _walk(things: object) -> Iterator[object]:
+    """Everything in a tree of dataclasses and sequences: actions stand inside actions."""
+    if isinstance(things, list | tuple):
+        for thing in things:
+            yield from _walk(thing)
+    elif is_dataclass(things):
+        yield things
+        for each in fields(things):
+            yield from _walk(getattr(things, each.name))
+
+
+# -- the lanes ----------------------------------------------------------------------------------
+
+
+def _bridge(setup: Setup, name: str, options: dict[str, Any]) -> Bridge:
+    from ovsct.bridge.bridge import Bridge
+
+    if setup.flows is None:
+        raise InputError(f"the lane {name} needs flows", hint="give --flows FILE")
+    own = {key: options.pop(key) for key in ("frag_mode", "zone_timeouts") if key in options}
+    return Bridge(setup.ports, flows_of(setup), groups_of(setup), **own)
+
+
+def _with_options(name: str, build: Callable[..., Lane], options: dict[str, Any]) -> Lane:
+    import inspect
+
+    known = [
+        parameter.name
+        for parameter in inspect.signature(build).parameters.values()
+        if parameter.kind is parameter.KEYWORD_ONLY and parameter.name != "trace"
+    ]
+    for option in options:
+        if option not in known:
+            close = get_close_matches(option, known, n=1)
+            raise InputError(
+                f"the lane {name} has no such option",
+                token=option,
+                expected=", ".join(known) or "none",
+                hint=f"did you mean {close[0]!r}?" if close else None,
+            )
+    return build(**options)
+
+
+def _bridge_lane(name: str, module: str, kind: str) -> Make:
+    def build(setup: Setup, trace: bool, options: dict[str, Any]) -> Lane:
+        from functools import partial
+        from importlib import import_module
+
+        lane = getattr(import_module(f"ovsct.lanes.{module}"), kind)
+        bridge = _bridge(setup, name, options)
+        return _with_options(name, partial(lane, bridge, trace=trace), options)
+
+    return build
+
+
+def _tc_script(setup: Setup, trace: bool, options: dict[str, Any]) -> Lane:
+    from functools import partial
+
+    from ovsct.lanes.tc_script import TcScript
+
+    if setup.tc_script is None:
+        raise InputError("the lane tc-script needs tc commands", hint="give --tc-script FILE")
+    text = setup.tc_script
+    build = partial(TcScript, text.text, setup.ports, trace=trace)
+    try:
+        return _with_options("tc-script", build, options)
+    except InputError as error:
+        error.line = error.line and error.line + text.line - 1
+        raise error.at(file=text.name) from None
+
+
+def _real_ovs(setup: Setup, _trace: bool, options: dict[str, Any]) -> Lane:
+    from ovsct.oracle.real_ovs import Options, RealOvs
+
+    if setup.flows is None:
+        raise InputError("the lane real-ovs needs flows", hint="give --flows FILE")
+    names = [each.name for each in fields(Options)]
+    for option in options:
+        if option not in names:
+            raise InputError("the lane real-ovs has no such option", token=option)
+    options.setdefault("flows_name", setup.flows.name)
+    if setup.groups is not None:
+        options.setdefault("groups_name", setup.groups.name)
+    return RealOvs(_lines(setup.flows), _lines(setup.groups), setup.ports, Options(**options))
+
+
+def _lines(text: Text | None) -> Sequence[str]:
+    return [] if text is None else ["#"] * (text.line - 1) + text.text.splitlines()
+
+
+LANES: Final[dict[str, Make]] = {
+    "ovs-userspace": _bridge_lane("ovs-userspace", "ovs_userspace", "OvsUserspace"),
+    "ovs-kernel": _bridge_lane("ovs-kernel", "ovs_kernel", "OvsKernel"),
+    "tc": _bridge_lane("tc", "tc", "TcLane"),
+    "tc-script": _tc_script,
+    "hw": _bridge_lane("hw", "hw", "HwLane"),
+    "real-ovs": _real_ovs,
+}
+"""Every lane by its name."""
+
+MODELS: Final = frozenset(LANES) - {"real-ovs"}
+"""The lanes that are models: deterministic, with an order of outputs across ports."""

@@ -1,0 +1,94 @@
+"""What the two OVS lanes have in common: a bridge, a datapath, and a tracker."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ovsct.bridge.bridge import Bridge
+from ovsct.bridge.datapath import Datapath, Run
+from ovsct.bridge.odp_text import format_megaflow
+from ovsct.conntrack.dump import dpctl_line, proc_line
+from ovsct.conntrack.request import Tracker
+from ovsct.errors import InputError
+from ovsct.lane import Arrival, Connection, Drop, Event, Outcome, Via
+from ovsct.packet.packet import parse
+
+_VIA = ((), (Via.DATAPATH,), (Via.SLOW,), (Via.DATAPATH, Via.SLOW))
+
+
+class OvsLane:
+    """A bridge whose packets all go through the OVS datapath.
+
+    Args:
+        bridge: tables, groups and ports.
+        tracker: conntrack, in the dialect of `dialect` (``userspace`` or ``kernel``).
+        trace: whether outcomes carry steps.
+        vlan_limit: tags that are looked behind (``other_config:vlan-limit``).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        bridge: Bridge,
+        tracker: Tracker,
+        dialect: str,
+        *,
+        trace: bool = False,
+        vlan_limit: int = 1,
+    ) -> None:
+        self.name = name
+        self.bridge = bridge
+        self.tracker = tracker
+        self.datapath = Datapath(bridge, tracker, dialect)
+        self.trace = trace
+        self.vlan_limit = vlan_limit
+        self.now = 0.0
+        self._ports = frozenset(bridge.ports)
+
+    def receive(self, packet: Arrival) -> Outcome:
+        """Take one frame.
+
+        Raises:
+            InputError: the port is not one of the bridge's.
+        """
+        now, port, frame = packet
+        self.now = now
+        if port not in self._ports:
+            raise InputError(
+                f"packet on port {port}, which the bridge does not have",
+                token=str(port),
+                expected=f"one of {', '.join(map(str, self.bridge.ports))}",
+            )
+        if len(frame) < 14:
+            return Outcome((), Drop.MALFORMED, ())
+        run = Run(now, self.trace)
+        self.datapath.process(parse(frame, port, self.vlan_limit), run)
+        if run.deferred is not None:
+            self.datapath.finish(run)
+        out = run.out
+        return Outcome(
+            out,
+            None if out else run.drop or Drop.ACTIONS,
+            _VIA[run.hit + 2 * run.slow],
+            run.steps or (),
+        )
+
+    def advance(self, now: float) -> Sequence[Event]:
+        """Let connections and megaflows age until `now`."""
+        self.now = now
+        events = [*self.tracker.advance(now), *self.datapath.advance(now)]
+        events.sort(key=lambda event: event.at)
+        return events
+
+    def connections(self) -> Sequence[Connection]:
+        """What conntrack holds now."""
+        return self.tracker.connections(self.now)
+
+    def dump_flows(self) -> list[str]:
+        """The lines of ``ovs-appctl dpctl/dump-flows``."""
+        return [format_megaflow(flow, self.now) for flow in self.datapath.megaflows()]
+
+    def dump_conntrack(self, form: str = "dpctl") -> list[str]:
+        """The lines of ``dpctl/dump-conntrack``, or (`form` ``proc``) of /proc/net/nf_conntrack."""
+        write = dpctl_line if form == "dpctl" else proc_line
+        return [write(connection) for connection in self.connections()]
