@@ -408,17 +408,14 @@ FIELDS: Final[dict[str, Field]] = {field.name: field for field in _ROWS}
 """Every field by its OVS name."""
 
 UNSUPPORTED: Final[dict[str, str]] = {
-    **{f"tun_metadata{n}": "Geneve options" for n in range(64)},
-    **{
-        name: "NSH"
-        for name in ("nsh_flags", "nsh_ttl", "nsh_mdtype", "nsh_np", "nsh_spi", "nsh_si",
-                     "nsh_c1", "nsh_c2", "nsh_c3", "nsh_c4")
-    },
-    **{
-        name: "ERSPAN and GTP-U tunnels"
-        for name in ("tun_erspan_ver", "tun_erspan_idx", "tun_erspan_dir", "tun_erspan_hwid",
-                     "tun_gtpu_flags", "tun_gtpu_msgtype")
-    },
+    **dict.fromkeys((f"tun_metadata{n}" for n in range(64)), "Geneve options"),
+    **dict.fromkeys(
+        (f"nsh_{part}" for part in "flags ttl mdtype np spi si c1 c2 c3 c4".split()), "NSH"
+    ),
+    **dict.fromkeys(
+        (f"tun_erspan_{part}" for part in "ver idx dir hwid".split()), "ERSPAN tunnels"
+    ),
+    **dict.fromkeys((f"tun_gtpu_{part}" for part in "flags msgtype".split()), "GTP-U tunnels"),
 }
 """Fields of ovs-fields(7) that are not modelled: naming one is an error that says so."""
 
