@@ -407,15 +407,17 @@ _ROWS: Final = (
 FIELDS: Final[dict[str, Field]] = {field.name: field for field in _ROWS}
 """Every field by its OVS name."""
 
+_NSH: Final = ("flags", "ttl", "mdtype", "np", "spi", "si", "c1", "c2", "c3", "c4")
+
 UNSUPPORTED: Final[dict[str, str]] = {
     **dict.fromkeys((f"tun_metadata{n}" for n in range(64)), "Geneve options"),
     **dict.fromkeys(
-        (f"nsh_{part}" for part in "flags ttl mdtype np spi si c1 c2 c3 c4".split()), "NSH"
+        (f"nsh_{part}" for part in _NSH), "NSH"
     ),
     **dict.fromkeys(
-        (f"tun_erspan_{part}" for part in "ver idx dir hwid".split()), "ERSPAN tunnels"
+        (f"tun_erspan_{part}" for part in ("ver", "idx", "dir", "hwid")), "ERSPAN tunnels"
     ),
-    **dict.fromkeys((f"tun_gtpu_{part}" for part in "flags msgtype".split()), "GTP-U tunnels"),
+    **dict.fromkeys((f"tun_gtpu_{part}" for part in ("flags", "msgtype")), "GTP-U tunnels"),
 }
 """Fields of ovs-fields(7) that are not modelled: naming one is an error that says so."""
 
