@@ -46,7 +46,11 @@ PORT_NAMES: Final[dict[str, int]] = {
 
 @dataclass(frozen=True, slots=True)
 class Subfield:
-    """Bits `low` to `low + width - 1` of a field: ``field[low..high]``."""
+    """Bits `low` to `low + width - 1` of a field: ``field[low..high]``.
+
+    OVS keeps ct_state and arp_op in more bits than the key does; of such a field `width` may go
+    beyond the field's own: those bits read as 0, and what is written to them is lost.
+    """
 
     field: Field
     low: int
@@ -60,15 +64,16 @@ class Subfield:
     @property
     def mask(self) -> int:
         """Its bits, in place in the key."""
-        return ((1 << self.width) - 1) << self.shift
+        return (((1 << self.width) - 1) << self.shift) & self.field.mask
 
     def get(self, key: int) -> int:
         """Its value in `key`."""
-        return (key >> self.shift) & ((1 << self.width) - 1)
+        return (key & self.mask) >> self.shift
 
     def put(self, key: int, value: int) -> int:
         """`key` with these bits set to the low bits of `value`."""
-        return (key & ~self.mask) | ((value & ((1 << self.width) - 1)) << self.shift)
+        mask = self.mask
+        return (key & ~mask) | ((value << self.shift) & mask)
 
     @property
     def whole(self) -> bool:
@@ -368,4 +373,4 @@ NOT_MODELLED: Final[dict[str, str]] = {
     "set_mpls_label": "set_mpls_label (use set_field)",
     "set_mpls_tc": "set_mpls_tc (use set_field)",
 }
-"""Actions of ovs-actions(7) that are known and not modelled: naming one is an error that says so."""
+"""Actions of ovs-actions(7) that are known and not modelled: naming one is an error saying so."""

@@ -42,7 +42,7 @@ class Flow:
 
     table: int = 0
     priority: int = DEFAULT_PRIORITY
-    match: Match = Match()
+    match: Match = field(default_factory=Match)
     actions: tuple[Action, ...] = ()
     cookie: int = 0
     idle_timeout: int = 0

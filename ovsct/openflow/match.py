@@ -1,4 +1,4 @@
-"""A match: a value and a mask on the layout of the flow key, and where in the text each bit came from.
+"""A match: a value and a mask on the layout of the flow key, and where in the text a bit is from.
 
 `key & match.mask == match.value` says whether a key matches. The value has no bit outside the mask.
 """

@@ -1,4 +1,4 @@
-"""Actions and instructions, objects to text, as OVS prints them (lib/ofp-actions.c ``format_*``)."""
+"""Actions and instructions, objects to text, as OVS lib/ofp-actions.c ``format_*`` print them."""
 
 from __future__ import annotations
 
@@ -65,6 +65,9 @@ def _runs(mask: int) -> Iterator[tuple[int, int]]:
 
 
 def _load(action: ofp.SetField) -> str:
+    if action.mask == action.field.ones and action.field.width <= 64:
+        name = printed_name(action.field)
+        return f"load:{hexadecimal(action.value)}->{name}[]"
     loads = (
         (Subfield(action.field, low, width), action.value >> low & ((1 << width) - 1))
         for low, width in _runs(action.mask)
@@ -88,14 +91,9 @@ def _set_field(action: ofp.SetField) -> str:
     if word == "load":
         return _load(action)
     if word == "set_field":
-        return f"set_field:{_set_value(action)}->{action.field.name}"
-    if word == "set_tunnel" and action.value >> 32:
-        word = "set_tunnel64"
-    return f"{word}:{_MODIFIED.get(action.spelled, str)(action.value)}"
-
-
-def _set_value(action: ofp.SetField) -> str:
-    return format_value(action.field, action.value, action.mask)
+        value = format_value(action.field, action.value, action.mask)
+        return f"set_field:{value}->{action.field.name}"
+    return f"{word}:{_MODIFIED.get(word, str)(action.value)}"
 
 
 def _resubmit(action: ofp.Resubmit) -> str:
@@ -124,12 +122,14 @@ def _nat_range(nat: ofp.Nat) -> str:
 
 
 def format_nat(nat: ofp.Nat) -> str:
-    """``nat`` or ``nat(...)``."""
+    """``nat`` or ``nat(...)``; like OVS, the flags are printed only after an address."""
     if not (nat.src or nat.dst):
         return "nat"
+    side = "src" if nat.src else "dst"
+    if not nat.family:
+        return f"nat({side})"
     flags = [name for name in ("persistent", "hash", "random") if getattr(nat, name)]
-    side = ("src" if nat.src else "dst") + (_nat_range(nat) if nat.family else "")
-    return f"nat({','.join([side, *flags])})"
+    return f"nat({','.join([side + _nat_range(nat), *flags])})"
 
 
 def _ct(action: ofp.Ct) -> str:

@@ -320,13 +320,12 @@ def _load(_: Reader, item: Item) -> Action:
         value = integer(value_text, (1 << dst.width) - 1, f"value of {dst.width} bits")
     except InputError as error:
         raise _at(error, item) from None
-    ones = (1 << dst.width) - 1
-    return ofp.SetField(dst.field, value << dst.low, ones << dst.low, "load", span=item.span)
+    mask = (((1 << dst.width) - 1) << dst.low) & dst.field.ones
+    return ofp.SetField(dst.field, (value << dst.low) & mask, mask, "load", span=item.span)
 
 
 def _move(_: Reader, item: Item) -> Action:
-    _, name, start = _arrow(item)
-    before = item.value[: start - item.value_start - 2]
+    before, name, start = _arrow(item)
     src = _whole_subfield(before, item.value_start)
     dst = _whole_subfield(name, start)
     if src.width != dst.width:
@@ -348,7 +347,10 @@ def _pop(_: Reader, item: Item) -> Action:
 
 
 def _modify(
-    field_name: str, read: Callable[[Item], int], mask: int | None = None, spelled: str | None = None
+    field_name: str,
+    read: Callable[[Item], int],
+    mask: int | None = None,
+    spelled: str | None = None,
 ) -> Callable[[Reader, Item], Action]:
     """``mod_nw_src`` and its kin: a reader for the one value of one field."""
     field = FIELDS[field_name]
@@ -380,6 +382,13 @@ def _dscp(item: Item) -> int:
     if value & 3:
         raise _wrong("the two low bits of a type of service are not DSCP", item, "multiple of 4")
     return value
+
+
+def _set_tunnel(_: Reader, item: Item) -> Action:
+    field = FIELDS["tun_id"]
+    value = _number(item, field.ones, "tunnel id")
+    word = "set_tunnel64" if value >> 32 else item.key.lower()
+    return ofp.SetField(field, value, field.ones, word, span=item.span)
 
 
 # Tags -----------------------------------------------------------------------------------------
@@ -542,9 +551,7 @@ def _nat_in_exec(reader: Reader, item: Item) -> Action:
 
 
 def _note(_: Reader, item: Item) -> Action:
-    data = _hex_bytes(item)
-    padding = -(len(data) + 10) % 8  # a note fills its message up to 8 bytes
-    return ofp.Note(data + bytes(padding), span=item.span)
+    return ofp.Note(_hex_bytes(item), span=item.span)
 
 
 def _plain(make: Callable[[Span], Action]) -> Callable[[Reader, Item], Action]:
@@ -588,8 +595,8 @@ _ACTIONS: Final[dict[str, Callable[[Reader, Item], Action]]] = {
     "set_nw_ttl": _modify("nw_ttl", _up_to(0xFF, "time to live"), spelled="mod_nw_ttl"),
     "mod_tp_src": _modify("tcp_src", _up_to(0xFFFF, "port")),
     "mod_tp_dst": _modify("tcp_dst", _up_to(0xFFFF, "port")),
-    "set_tunnel": _modify("tun_id", _up_to((1 << 64) - 1, "tunnel id")),
-    "set_tunnel64": _modify("tun_id", _up_to((1 << 64) - 1, "tunnel id")),
+    "set_tunnel": _set_tunnel,
+    "set_tunnel64": _set_tunnel,
     "strip_vlan": _plain(lambda s: ofp.StripVlan(span=s)),
     "pop_vlan": _plain(lambda s: ofp.StripVlan(span=s)),
     "push_vlan": _push_vlan,

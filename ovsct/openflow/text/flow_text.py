@@ -198,7 +198,7 @@ def read_flows(text: str, file: str | None = None, ports: Ports = NO_PORTS) -> l
 
 
 def format_flow(flow: Flow) -> str:
-    """The flow as ``ovs-ofctl --no-stats dump-flows`` prints it: a line that reads back as itself."""
+    """The flow as ``ovs-ofctl --no-stats dump-flows`` prints it; the line reads back as itself."""
     parts = []
     if flow.cookie:
         parts.append(f"cookie=0x{flow.cookie:x}, ")

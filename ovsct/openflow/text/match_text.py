@@ -106,7 +106,7 @@ class MatchBuilder:
             self._subfield(item)
             return True
         if key == "eth":
-            self._put(_PACKET_TYPE.mask, 0, _PACKET_TYPE.mask, item)
+            self._put(_PACKET_TYPE.mask, 0, 0, item)  # every packet here is Ethernet
             return True
         return False
 
@@ -229,6 +229,11 @@ class MatchBuilder:
         bits = (part if keep else 0xFFFF) << _TCI.shift
         self._put(bits, 0, 0, item)
 
+    def _packet_type(self, field: Field, value: int, mask: int, item: Item) -> None:
+        if not value:  # (0,0) is Ethernet, which everything is anyway
+            mask = 0
+        self._put(field.mask, (value & mask) << field.shift, mask << field.shift, item)
+
     def _nw_tos(self, field: Field, value: int, mask: int, item: Item) -> None:
         if value & 3:
             raise InputError(
@@ -253,6 +258,7 @@ _SPECIAL: Final[dict[str, Callable[[MatchBuilder, Field, int, int, Item], None]]
     "dl_vlan_pcp": MatchBuilder._vlan_pcp,
     "vlan_pcp": MatchBuilder._vlan_pcp,
     "nw_tos": MatchBuilder._nw_tos,
+    "packet_type": MatchBuilder._packet_type,
 }
 
 
@@ -458,13 +464,9 @@ def _parts(match: Match) -> Iterator[str]:
     dl_type = view.slot("dl_type")[0] if view.slot("dl_type")[1] else None
     nw_proto = view.slot("nw_proto")[0] if view.slot("nw_proto")[1] else None
     yield from _metadata(view)
-    if view.slot("packet_type")[1]:
-        packet_type = view.slot("packet_type")[0]
-        yield (
-            f"packet_type=({packet_type >> 16},{packet_type & 0xFFFF:#x})"
-            if packet_type
-            else "eth"
-        )
+    packet_type = view.slot("packet_type")[0]
+    if packet_type:  # Ethernet is what everything is anyway
+        yield f"packet_type=({packet_type >> 16},{packet_type & 0xFFFF:#x})"
     word, says_proto = _protocol_word(dl_type, nw_proto)
     if word:
         yield word

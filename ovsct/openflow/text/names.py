@@ -103,7 +103,8 @@ def _by_name() -> dict[str, Field]:
     table = dict(FIELDS)
     for field in FIELDS.values():
         for alias in field.aliases:
-            table.setdefault(alias, field)  # tp_src is tcp_src first, as in OVS mf_from_name
+            if alias != "ip_ttl":  # ovs-ofctl does not know this one
+                table.setdefault(alias, field)  # tp_src is tcp_src first, as in OVS mf_from_name
     return table
 
 
@@ -129,6 +130,9 @@ def printed_name(field: Field) -> str:
     return names[0] if names else field.name
 
 
+_BITS: Final[dict[str, int]] = {"vlan_vid": 12, "in_port": 16, "ct_state": 32, "arp_op": 16}
+
+
 def bits_of(field: Field) -> int:
-    """How many bits ``field[]`` has: of vlan_vid only the 12 of the identifier itself."""
-    return 12 if field.name == "vlan_vid" else field.width
+    """How many bits ``field[]`` has in OVS, where that is not the width in the key."""
+    return _BITS.get(field.name, field.width)

@@ -32,7 +32,7 @@ from ovsct.packet.fields import (
 Ports = Mapping[str, int]
 NO_PORTS: Final[Ports] = {}
 
-_INTEGER = re.compile(r"(0[xX][0-9a-fA-F]+)|(0[0-7]*)|([1-9][0-9]*)\Z")
+_INTEGER = re.compile(r"(0[xX][0-9a-fA-F]+)|(0[0-7]*)")
 _IPV4 = re.compile(r"(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})\Z", re.ASCII)
 _MAC = re.compile(r"(?:[0-9a-fA-F]{1,2}:){5}[0-9a-fA-F]{1,2}\Z")
 _PACKET_TYPE = re.compile(r"\(([^,]+),([^)]+)\)\Z")
@@ -42,8 +42,9 @@ def integer(text: str, limit: int, what: str = "number") -> int:
     """A decimal, ``0x`` or octal (leading 0) number of 0 to `limit`.
 
     Raises InputError that calls it `what`. Source: OVS lib/util.c parse_int_string; a minus sign,
-    which OVS reads as two's complement for 64-bit fields, is refused.
+    which OVS reads as two's complement for 64-bit fields, is refused, and so is ``0x`` alone.
     """
+    found = None  # a plain decimal, which has 64 bits at most
     if text.isdecimal() and text.isascii() and (text[0] != "0" or text == "0"):
         value = int(text)
     else:
@@ -52,8 +53,8 @@ def integer(text: str, limit: int, what: str = "number") -> int:
             raise InputError(
                 f"this is not a {what}", token=text, expected="decimal, 0x hexadecimal or 0 octal"
             )
-        value = int(text, 16) if found[1] else int(text, 8) if found[2] else int(text)
-    if value > limit:
+        value = int(text, 16 if found[1] else 8)
+    if value > limit or (value >> 64 and found is None):
         raise InputError(f"this {what} is too large", token=text, expected=f"0 to {limit:#x}")
     return value
 
@@ -362,7 +363,8 @@ def read_value(field: Field, text: str, ports: Ports = NO_PORTS) -> tuple[int, i
 
 
 def _write_number(field: Field, value: int, mask: int) -> str:
-    text = str(value) if field.format is Format.DECIMAL else hexadecimal(value)
+    decimal = field.format is Format.DECIMAL or field.name == "vlan_vid"
+    text = str(value) if decimal else hexadecimal(value)
     return text if mask == field.ones else f"{text}/{hexadecimal(mask)}"
 
 
@@ -385,8 +387,6 @@ def format_value(field: Field, value: int, mask: int) -> str:
         return _format_address(value, mask, 128, format_ipv6)
     if kind is Format.FRAG:
         return format_frag(value, mask)
-    if kind is Format.TUN_FLAGS:
-        return format_flags(value, mask, TUN_FLAG_NAMES, 0)  # never all of OVS's own flags
     if kind in _FLAG_NAMES:
         return format_flags(value, mask, _FLAG_NAMES[kind], field.ones)
     if kind is Format.PACKET_TYPE:
