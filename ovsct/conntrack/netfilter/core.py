@@ -1,0 +1,601 @@
+"""The connection table and the way of a packet through it: net/netfilter/nf_conntrack_core.c.
+
+::
+
+    conntrack_in   the packet's tuple -> its entry, or a new one -> its protocol's tracker
+    nat            rewrite it as the entry says; for a new entry choose the translation first
+    confirm        put a new entry into the table
+
+A packet carries what was found in ``packet.conn`` and ``packet.ct_info``; no entry means that the
+packet is invalid (or not tracked: ``Info.UNTRACKED``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Final
+
+from ovsct.conntrack import tuples
+from ovsct.conntrack.netfilter import datagram, icmp, nat, tcp
+from ovsct.conntrack.netfilter.checks import check, supported
+from ovsct.conntrack.netfilter.entry import (
+    ASSURED,
+    CONFIRMED,
+    DST_NAT,
+    DYING,
+    ESTABLISHED,
+    ESTABLISHED_REPLY,
+    EXPECTED,
+    FIXED_TIMEOUT,
+    IS_REPLY,
+    NAT_CLASH,
+    NAT_DONE_MASK,
+    NEW,
+    OFFLOAD,
+    RELATED,
+    SEEN_REPLY,
+    SRC_NAT,
+    SRC_NAT_DONE,
+    Entry,
+    Status,
+    Verdict,
+)
+from ovsct.conntrack.netfilter.sctp import NAMES as SCTP_NAMES
+from ovsct.conntrack.netfilter.sctp import sctp_packet
+from ovsct.conntrack.netfilter.sysctls import ROWS, Sysctls
+from ovsct.conntrack.timers import Timers, milliseconds
+from ovsct.errors import InputError
+from ovsct.lane import Connection, Event, EventKind
+from ovsct.packet.fields import (
+    CT_DNAT,
+    CT_EST,
+    CT_INV,
+    CT_NEW,
+    CT_REL,
+    CT_RPL,
+    CT_SNAT,
+    CT_TRK,
+    FRAG_LATER,
+    SLOTS,
+)
+from ovsct.packet.packet import (
+    ETH_IPV4,
+    ETH_IPV6,
+    PROTO_ICMP,
+    PROTO_ICMPV6,
+    PROTO_SCTP,
+    PROTO_TCP,
+    PROTO_UDP,
+    Packet,
+)
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from ovsct.conntrack.request import Track
+
+KERNELS: Final = ("6.1", "6.12")
+"""The kernels whose rules are modelled."""
+
+DAY: Final = 86_400_000
+"""ms; what an offloaded connection is kept alive by."""
+
+EARLY_DROP_BUCKETS: Final = 8
+
+_KEY_SHIFT: Final = tuples.KEY_SHIFT
+_V4_MASK: Final = tuples.V4_MASK
+_V4_ZONE: Final = tuples.V4_ZONE
+_LATER: Final = FRAG_LATER << SLOTS["nw_frag"].shift
+_TCP_OVER_V4: Final = ETH_IPV4 << 16 | PROTO_TCP
+_QUICK: Final = ASSURED | SEEN_REPLY | CONFIRMED
+
+Handler = Callable[["Netfilter", Entry, Packet, int, int], int]
+
+_HANDLERS: Final[dict[int, Handler]] = {
+    PROTO_TCP: tcp.tcp_packet,
+    PROTO_UDP: datagram.udp_packet,
+    icmp.PROTO_UDPLITE: datagram.udp_packet,
+    PROTO_ICMP: icmp.icmp_packet,
+    PROTO_ICMPV6: icmp.icmpv6_packet,
+    PROTO_SCTP: sctp_packet,
+    icmp.PROTO_GRE: datagram.gre_packet,
+}
+
+OVS_BITS: Final = {
+    NEW: CT_TRK | CT_NEW,
+    ESTABLISHED: CT_TRK | CT_EST,
+    ESTABLISHED_REPLY: CT_TRK | CT_EST | CT_RPL,
+    RELATED: CT_TRK | CT_REL,
+    4: CT_TRK | CT_REL | CT_RPL,
+}
+"""ct_state of a packet by its ct_info, NAT and confirmation left out (ovs_ct_get_state())."""
+
+_STATES: Final = {PROTO_TCP: tcp.NAMES, PROTO_SCTP: SCTP_NAMES}
+_CLASH_PROTOS: Final = frozenset((PROTO_UDP, icmp.PROTO_UDPLITE))
+_NO_CLASH: Final = frozenset(
+    (PROTO_TCP, PROTO_SCTP, PROTO_ICMP, PROTO_ICMPV6, icmp.PROTO_DCCP)
+)
+
+
+class Netfilter:
+    """The conntrack of one network namespace, shared by all that hold it.
+
+    Args:
+        kernel: whose rules to follow, ``6.1`` or ``6.12``.
+        random: the generator that NAT ports and early drop are drawn from; without one the draws
+            follow a fixed sequence.
+        sysctls: values of sysctls that are not at their default (see sysctls.py), e.g.
+            ``tcp_loose=0, max=1000``.
+
+    Raises:
+        InputError: an unknown kernel or sysctl.
+
+    A test can put its own function into `choose` to say what is drawn: it is called with the number
+    of candidates and what they are for, and returns an index.
+    """
+
+    def __init__(self, kernel: str = "6.1", random: Random | None = None, **sysctls: int) -> None:
+        if kernel not in KERNELS:
+            known = ", ".join(KERNELS)
+            raise InputError("no such kernel is modelled", token=kernel, expected=known)
+        self.kernel = kernel
+        self.sysctls = Sysctls(**sysctls)
+        self.table: dict[int, Entry] = {}
+        self.timers: Timers[Entry] = Timers()
+        self.sources: dict[int, list[Entry]] = {}
+        self.count = 0
+        self.manips = 0
+        self.dropped_early = 0
+        self.refused = 0
+        self._random = random
+        self._draws = 0
+        self._victims: list[int] = []
+        self._limits = {name: self.sysctls.timeouts(name) for name in ROWS}
+        self.tcp_limits = self._limits["tcp"]
+        self.liberal = self.sysctls["tcp_be_liberal"]
+        self.max_retrans = self.sysctls["tcp_max_retrans"]
+        self.checksum = self.sysctls["checksum"]
+        self.acct = self.sysctls["acct"]
+        newer = kernel != "6.1"
+        self.rst_closes = not newer
+        self.merges_reverse = newer
+        self.evicts_time_wait = newer
+        self.dst_starts_at_first = newer
+        self.choose: Callable[[int, str], int] = self._draw
+
+    # The way of a packet.
+
+    def conntrack_in(self, packet: Packet, zone: int, now: float) -> Verdict:
+        """nf_conntrack_in() at PRE_ROUTING: find or make the entry of `packet` in `zone`.
+
+        The packet must not be a fragment any more and have no padding. Sets ``packet.conn`` to its
+        :class:`Entry` or None and ``packet.ct_info``; an entry that is new is not in the table
+        before :meth:`confirm`.
+
+        Args:
+            now: seconds.
+
+        Returns:
+            DROP if the table is full, ACCEPT otherwise (also for what is invalid).
+
+        Raises:
+            OvsctError: the packet is of a protocol whose tracking is not modelled.
+        """
+        ms = int(now * 1000.0 + 0.0005)
+        key = packet.key
+        tuple_ = (key >> _KEY_SHIFT) & _V4_MASK
+        if tuple_ >> 104 == ETH_IPV4 and tuple_ & 0xFF == PROTO_TCP:
+            tuple_ |= zone << _V4_ZONE
+            e = self.table.get(tuple_)
+            if (
+                e is not None
+                and e.state == 3
+                and e.status & _QUICK == _QUICK
+                and ms < e.expires
+                and e.extra is None
+                and not key & _LATER
+            ):
+                reply = 0 if e.original == tuple_ else 1
+                if check(packet, tuple_, self.checksum) and tcp.quick_ack(
+                    self, e, packet, reply, ms
+                ):
+                    packet.conn = e
+                    packet.ct_info = ESTABLISHED_REPLY if reply else ESTABLISHED
+                    return Verdict.ACCEPT
+        return self._conntrack_in(packet, zone, ms)
+
+    def _conntrack_in(self, packet: Packet, zone: int, now: int) -> Verdict:
+        packet.conn = None
+        packet.ct_info = 0
+        tuple_ = self._tuple(packet, zone)
+        if tuple_ is None:
+            return Verdict.ACCEPT
+        proto = tuple_ & 0xFF
+        if proto in (PROTO_ICMP, PROTO_ICMPV6):
+            if not check(packet, tuple_, self.checksum):
+                return Verdict.ACCEPT
+            handle = icmp.icmp_error if proto == PROTO_ICMP else icmp.icmpv6_error
+            if not handle(self, packet, zone, now):
+                return Verdict.ACCEPT
+        while True:
+            e = self.find(tuple_, now)
+            if e is None:
+                try:
+                    answer_tuple = tuples.reverse(tuple_)
+                except KeyError:
+                    # An ICMP type that nothing answers.
+                    return Verdict.ACCEPT
+                if not self._make_room(now):
+                    return Verdict.DROP
+                e = Entry(tuple_, answer_tuple)
+            reply = 0 if e.original == tuple_ else 1
+            if not check(packet, tuple_, self.checksum):
+                return Verdict.ACCEPT
+            answer = _HANDLERS.get(proto, datagram.generic_packet)(self, e, packet, reply, now)
+            if answer != tcp.AGAIN:
+                break
+        if answer < 0:
+            return Verdict.ACCEPT
+        packet.conn = e
+        packet.ct_info = _info(e, reply)
+        if reply:
+            e.status |= SEEN_REPLY
+        return Verdict.ACCEPT
+
+    def nat(self, packet: Packet, request: Track, now: float) -> Verdict:
+        """nf_ct_nat(): what a ct action with ``nat`` does to a tracked packet.
+
+        Rewrites ``packet.frame`` and ``packet.key`` as the connection's translation says; for a
+        new connection it is chosen first (a range of ``request.nat``, or the null binding). Which
+        of SRC_NAT and DST_NAT were gone through is left in `manips`.
+
+        Returns:
+            DROP if the packet cannot be translated.
+
+        Raises:
+            ValueError: the packet has no connection.
+        """
+        e = entry(packet)
+        if e is None or request.nat is None:
+            raise ValueError("nothing to translate")
+        verdict, self.manips = nat.translate(
+            self, packet, e, request.nat, request.commit, milliseconds(now)
+        )
+        return verdict
+
+    def ovs_nat_bits(self) -> int:
+        """Snat and dnat as the OVS datapath notes them of the last :meth:`nat`."""
+        manips = self.manips
+        return (CT_SNAT if manips & SRC_NAT else 0) | (CT_DNAT if manips & DST_NAT else 0)
+
+    def peek(self, packet: Packet, zone: int, now: float) -> Entry | None:
+        """The confirmed entry of `packet` in `zone`, with its state left as it is; sets ct_info."""
+        tuple_ = self._tuple(packet, zone)
+        e = self.find(tuple_, milliseconds(now)) if tuple_ is not None else None
+        if e is not None:
+            packet.ct_info = _info(e, 0 if e.original == tuple_ else 1)
+        return e
+
+    def confirm(self, packet: Packet, now: float) -> Verdict:
+        """nf_conntrack_confirm(): put the packet's new entry into the table.
+
+        Returns:
+            DROP if another connection has taken one of its tuples.
+        """
+        e = entry(packet)
+        if e is None or e.status & CONFIRMED or packet.ct_info >= IS_REPLY:
+            return Verdict.ACCEPT
+        if e.status & DYING:
+            return Verdict.DROP
+        ms = milliseconds(now)
+        other = self.find(e.original, ms) or self.find(e.reply, ms)
+        if other is not None:
+            return self._resolve_clash(packet, e, other, ms)
+        e.expires += ms
+        self.table[e.original] = e
+        self.table[e.reply] = e
+        self._insert(e)
+        return Verdict.ACCEPT
+
+    def _insert(self, e: Entry) -> None:
+        e.status |= CONFIRMED
+        self.count += 1
+        self.timers.arm(e)
+
+    def _resolve_clash(self, packet: Packet, e: Entry, other: Entry, now: int) -> Verdict:
+        """nf_ct_resolve_clash(): the same connection twice, or NAT found no free tuple."""
+        if not self.may_clash(other.original & 0xFF):
+            return Verdict.DROP
+        if self._merge(packet, e, other):
+            return Verdict.ACCEPT
+        taken = self.table.get(e.reply)
+        if taken is not None:
+            return Verdict.ACCEPT if self._merge(packet, e, taken) else Verdict.DROP
+        # Only the original direction is taken: live for a second, for the answer alone.
+        e.expires = now + 1000
+        e.status |= FIXED_TIMEOUT | NAT_CLASH
+        self.table[e.reply] = e
+        self._insert(e)
+        return Verdict.ACCEPT
+
+    def _merge(self, packet: Packet, e: Entry, other: Entry) -> bool:
+        same = (other.original, other.reply) == (e.original, e.reply)
+        if self.merges_reverse:
+            same = same or (other.original, other.reply) == (e.reply, e.original)
+        else:
+            same = same or not other.status & NAT_DONE_MASK
+        if same:
+            self._forget_source(e)
+            packet.conn = other
+        return same
+
+    # What the trackers and NAT ask of the table.
+
+    def find(self, tuple_: int, now: int) -> Entry | None:
+        """The confirmed entry with this tuple in either direction; one that has expired is gone."""
+        e = self.table.get(tuple_)
+        if e is not None and e.expires <= now:
+            self._expire(e, now)
+            return self.table.get(tuple_)
+        return e
+
+    def taken(self, tuple_: int, ignored: Entry, now: int) -> bool:
+        """nf_conntrack_tuple_taken(): does `tuple_` belong to another connection than `ignored`?"""
+        e = self.find(tuple_, now)
+        return e is not None and e is not ignored and e.original != ignored.original
+
+    def may_clash(self, proto: int) -> bool:
+        """Whether entries of this protocol may be merged (nf_conntrack_l4proto.allow_clash)."""
+        if proto == icmp.PROTO_GRE:
+            return self.merges_reverse
+        return proto in _CLASH_PROTOS or proto not in _NO_CLASH
+
+    def limits(self, e: Entry, tracker: str) -> tuple[int, ...]:
+        """Timeouts (ms) by state: those of the entry's timeout policy, or the tracker's own."""
+        if e.extra is not None and e.extra.policy is not None:
+            return e.extra.policy
+        return self._limits[tracker]
+
+    def refresh(self, e: Entry, packet: Packet, reply: int, now: int, timeout: int) -> None:
+        """nf_ct_refresh_acct(): `timeout` ms from now, or from confirmation."""
+        status = e.status
+        if not status & FIXED_TIMEOUT:
+            if status & CONFIRMED:
+                e.expires = now + timeout
+                if e.expires < e.armed:
+                    self.timers.arm(e)
+            else:
+                e.expires = timeout
+        if self.acct:
+            self.account(e, packet, reply)
+
+    def account(self, e: Entry, packet: Packet, reply: int) -> None:
+        """Count the packet, if sysctl ``acct`` says so. Bytes are those of the IP packet."""
+        if self.acct:
+            extra = e.more()
+            extra.packets[reply] += 1
+            extra.bytes[reply] += packet.end - packet.l3
+
+    def ack_offset(self, e: Entry, reply: int, ack: int) -> int:
+        """nf_ct_seq_offset() of the receiver: 0, since no helper changes a payload yet."""
+        return 0
+
+    def kill(self, e: Entry) -> None:
+        """nf_ct_kill(): remove an entry; packets that carry it keep it."""
+        if e.status & DYING:
+            return
+        e.status |= DYING
+        if e.status & CONFIRMED:
+            for tuple_ in (e.original, e.reply):
+                if self.table.get(tuple_) is e:
+                    del self.table[tuple_]
+            self.count -= 1
+            self.timers.disarm(e)
+        self._forget_source(e)
+
+    def _forget_source(self, e: Entry) -> None:
+        if e.status & SRC_NAT_DONE:
+            source = nat.source_of(e.original)
+            users = [user for user in self.sources.get(source, ()) if user is not e]
+            if users:
+                self.sources[source] = users
+            else:
+                self.sources.pop(source, None)
+
+    def _expire(self, e: Entry, now: int) -> bool:
+        """Remove an entry whose time is up, unless the flow table keeps it alive."""
+        if e.status & OFFLOAD:
+            e.expires = now + DAY
+            self.timers.arm(e)
+            return False
+        self.kill(e)
+        return True
+
+    # Room in the table.
+
+    def _make_room(self, now: int) -> bool:
+        """nf_conntrack_alloc(): may there be one more entry?"""
+        limit = self.sysctls["max"]
+        if not limit or self.count < limit:
+            return True
+        for e in self.timers.due(now):
+            self._expire(e, now)
+        if self.count < limit or self._early_drop():
+            return True
+        self.refused += 1
+        return False
+
+    def _early_drop(self) -> bool:
+        """early_drop(): of eight buckets of the hash table, empty the first that holds anything
+        which is not assured. Which entries share a bucket is drawn.
+        """
+        buckets = self.sysctls["buckets"]
+        kept = ASSURED | DYING | (0 if self.merges_reverse else OFFLOAD)
+        for _ in range(EARLY_DROP_BUCKETS):
+            dropped = 0
+            for e in self._bucket(buckets):
+                if not e.status & kept:
+                    self.kill(e)
+                    dropped += 1
+            if dropped:
+                self.dropped_early += dropped
+                return True
+        return False
+
+    def _bucket(self, buckets: int) -> Iterator[Entry]:
+        """As many entries as a bucket holds on average, the fraction by chance."""
+        hashes = 2 * self.count
+        size = hashes // buckets
+        if self.choose(buckets, "early drop, bucket size") < hashes % buckets:
+            size += 1
+        for _ in range(size):
+            while self._victims and self._victims[-1] not in self.table:
+                self._victims.pop()
+            if not self._victims:
+                self._victims = list(self.table)
+                self._shuffle()
+            if self._victims:
+                yield self.table[self._victims.pop()]
+
+    def _shuffle(self) -> None:
+        victims = self._victims
+        for at in range(len(victims) - 1, 0, -1):
+            other = self.choose(at + 1, "early drop, entry")
+            victims[at], victims[other] = victims[other], victims[at]
+
+    def _draw(self, size: int, why: str) -> int:
+        if self._random is not None:
+            return self._random.randrange(size)
+        self._draws += 1
+        return (nat.jhash2([self._draws], 0) * size) >> 32
+
+    # What others see.
+
+    @staticmethod
+    def entry(packet: Packet) -> Entry | None:
+        """The entry that `packet` carries, if any."""
+        return entry(packet)
+
+    @staticmethod
+    def detach(packet: Packet, info: int = 0) -> None:
+        """nf_ct_set(skb, NULL, info): the packet carries no connection any more."""
+        packet.conn = None
+        packet.ct_info = info
+
+    @staticmethod
+    def state_bits(packet: Packet, post_ct: bool) -> int:
+        """ct_state as the OVS datapath sees it (ovs_ct_update_key()); 0 if not tracked."""
+        e = entry(packet)
+        if e is None:
+            return CT_TRK | CT_INV if post_ct else 0
+        state = OVS_BITS[packet.ct_info]
+        status = e.status
+        if not status & CONFIRMED:
+            state |= CT_NEW
+        if e.extra is not None and e.extra.master is not None:
+            state |= CT_REL
+        if status & SRC_NAT:
+            state |= CT_SNAT
+        if status & DST_NAT:
+            state |= CT_DNAT
+        return state
+
+    @staticmethod
+    def flower_bits(packet: Packet, post_ct: bool) -> int:
+        """ct_state as TC flower sees it (skb_flow_dissect_ct()): no snat or dnat."""
+        if packet.conn is None:
+            return CT_TRK | CT_INV if post_ct else 0
+        return OVS_BITS[packet.ct_info]
+
+    def advance(self, now: float) -> Sequence[Event]:
+        """Let time pass until `now` (seconds): what expired, in order of time."""
+        ms = milliseconds(now)
+        events = []
+        for e in self.timers.due(ms):
+            ended = e.expires
+            if self._expire(e, ms):
+                events.append(Event(ended / 1000, EventKind.CONNECTION_EXPIRED, describe(e)))
+        return events
+
+    def entries(self) -> Iterator[Entry]:
+        """Every confirmed entry, once."""
+        for tuple_, e in self.table.items():
+            if tuple_ == e.original or self.table.get(e.original) is not e:
+                yield e
+
+    def in_zone(self, zone: int) -> int:
+        """How many connections `zone` has."""
+        return sum(1 for e in self.entries() if e.zone == zone)
+
+    def connections(self, now: float) -> Sequence[Connection]:
+        """What is tracked at `now` (seconds), in the neutral form."""
+        ms = milliseconds(now)
+        return [neutral(e, ms) for e in self.entries() if e.expires > ms]
+
+    def _tuple(self, packet: Packet, zone: int) -> int | None:
+        """resolve_normal_ct(), get_l4proto(): the tuple, or None if there is nothing to track."""
+        key, l4 = packet.key, packet.l4
+        if not l4 or key & _LATER:
+            return None
+        tuple_ = tuples.from_key(key, zone)
+        family = 4 if tuple_ < tuples.V4_LIMIT else 6
+        if (key >> (_KEY_SHIFT + 104)) & 0xFFFF not in (ETH_IPV4, ETH_IPV6):
+            return None
+        proto = tuple_ & 0xFF
+        supported(proto)
+        if proto == (PROTO_ICMPV6 if family == 4 else PROTO_ICMP):
+            return None
+        if family == 6 and proto == icmp.NO_NEXT_HEADER:
+            return None
+        ports = icmp.read_ports(packet.frame, l4, packet.end, proto)
+        return None if ports is None else tuple_ & ~tuples.PORTS_MASK | ports << 8
+
+
+def _info(e: Entry, reply: int) -> int:
+    """How a packet of this direction belongs to `e` (resolve_normal_ct())."""
+    if reply:
+        return ESTABLISHED_REPLY
+    if e.status & SEEN_REPLY:
+        return ESTABLISHED
+    return RELATED if e.status & EXPECTED else NEW
+
+
+def entry(packet: Packet) -> Entry | None:
+    """The netfilter entry that `packet` carries, if any."""
+    e = packet.conn
+    return e if isinstance(e, Entry) else None
+
+
+_SHOWN: Final = tuple(
+    (int(flag), flag.name.lower().replace("_", "-")) for flag in Status if flag.name
+)
+
+
+def neutral(e: Entry, now: int) -> Connection:
+    """An entry in the form that all lanes share; `now` in ms."""
+    proto = e.original & 0xFF
+    names = _STATES.get(proto)
+    master = e.master
+    return Connection(
+        family=e.family,
+        proto=proto,
+        orig=tuples.to_tuple5(e.original),
+        reply=tuples.to_tuple5(e.reply),
+        zone=e.zone,
+        mark=e.mark,
+        label=e.label,
+        state=names[e.state] if names is not None else "",
+        timeout=(e.expires - now) / 1000,
+        status=frozenset(name for bit, name in _SHOWN if e.status & bit),
+        helper=e.helper,
+        parent=tuples.to_tuple5(master.original) if master is not None else None,
+    )
+
+
+def describe(e: Entry) -> str:
+    """A connection in words: protocol, both ends, zone."""
+    t = tuples.to_tuple5(e.original)
+    ends = f"{t.src} > {t.dst}" if t.icmp_id is not None or not (t.sport or t.dport) else (
+        f"{t.src}:{t.sport} > {t.dst}:{t.dport}"
+    )
+    return f"proto {e.original & 0xFF} {ends} zone {e.zone}"

@@ -1,0 +1,223 @@
+"""The ct action of the OVS kernel datapath: net/openvswitch/conntrack.c, ovs_ct_execute().
+
+Around netfilter's conntrack it decides when a packet needs not be looked up again (recirculated in
+the same zone), delays translation of new connections until they are committed, translates a packet
+at most once in a zone, and keeps what the flow key says of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from ovsct.conntrack import tuples
+from ovsct.conntrack.netfilter.core import OVS_BITS, Netfilter
+from ovsct.conntrack.netfilter.entry import CONFIRMED, IS_REPLY, UNTRACKED, Entry, Verdict
+from ovsct.conntrack.netfilter.tcp import established
+from ovsct.conntrack.netfilter.window import BE_LIBERAL
+from ovsct.conntrack.request import Diverted, Track
+from ovsct.errors import OvsctError
+from ovsct.lane import Connection, Drop, Event
+from ovsct.packet.fields import (
+    CT_DNAT,
+    CT_INV,
+    CT_MASK,
+    CT_NEW,
+    CT_REL,
+    CT_SNAT,
+    CT_TRK,
+    FRAG_ANY,
+    SLOTS,
+)
+from ovsct.packet.packet import PROTO_TCP, Packet
+
+_KEEP: Final = ~CT_MASK
+_NAT_BITS: Final = (CT_SNAT | CT_DNAT) << SLOTS["ct_state"].shift
+_STATE: Final = SLOTS["ct_state"].mask
+_S_STATE: Final = SLOTS["ct_state"].shift
+_S_ZONE: Final = SLOTS["ct_zone"].shift
+_S_MARK: Final = SLOTS["ct_mark"].shift
+_S_LABEL: Final = SLOTS["ct_label"].shift
+_S_TUPLE: Final = SLOTS["ct_nw_proto"].shift
+_S_V6: Final = SLOTS["ct_ipv6_dst"].shift
+_MARK: Final = SLOTS["ct_mark"].mask
+_LABEL: Final = SLOTS["ct_label"].mask
+_FRAG: Final = FRAG_ANY << SLOTS["nw_frag"].shift
+_V4_TUPLE: Final = (1 << 104) - 1
+_LOW: Final = tuples.LOW_MASK
+_ADDRESSES: Final = (1 << 256) - 1
+_M32: Final = 0xFFFFFFFF
+_REFUSED: Final = Diverted(Drop.CONNTRACK)
+
+
+class OvsKernelTracker:
+    """The Tracker of the OVS kernel datapath, on a netfilter that others may share.
+
+    Args:
+        netfilter: the conntrack of the host.
+        limits: connections allowed, by zone (``dpctl/ct-set-limits``); None for the default.
+    """
+
+    def __init__(self, netfilter: Netfilter) -> None:
+        self.netfilter = netfilter
+        self.zone_limits: dict[int, int] = {}
+        self.default_limit = 0
+
+    def track(self, packet: Packet, request: Track, now: float) -> Diverted | None:
+        """Run `packet` through ct() as `request` says, at `now` (seconds).
+
+        Padding behind the IP packet is cut off, as the kernel does.
+
+        Returns:
+            None to go on with the packet, or that it was dropped.
+
+        Raises:
+            OvsctError: it asks for what is not modelled.
+        """
+        if request.helper is not None:
+            raise OvsctError(f"conntrack helper {request.helper!r} is not modelled for netfilter")
+        if request.timeout is not None:
+            raise OvsctError("timeout policies are not modelled for netfilter")
+        if packet.end < len(packet.frame):
+            packet.frame = packet.frame[: packet.end]
+        if packet.key & _FRAG:
+            raise OvsctError("fragments in ct() are not modelled for netfilter")
+        verdict = self._lookup(packet, request, now)
+        if verdict is None and request.commit:
+            verdict = self._commit(packet, request, now)
+        return verdict
+
+    def _lookup(self, packet: Packet, request: Track, now: float) -> Diverted | None:
+        """__ovs_ct_lookup()."""
+        netfilter = self.netfilter
+        if not self._cached(packet, request, now):
+            if netfilter.conntrack_in(packet, request.zone, now) is not Verdict.ACCEPT:
+                return _REFUSED
+            update_key(packet, request.zone)
+        e = packet.conn
+        if not isinstance(e, Entry):
+            return None
+        nat = request.nat
+        if (
+            nat is not None
+            and not packet.key & _NAT_BITS
+            and (request.commit or e.status & CONFIRMED)
+        ):
+            if netfilter.nat(packet, request, now) is not Verdict.ACCEPT:
+                return _REFUSED
+            packet.key |= netfilter.ovs_nat_bits() << _S_STATE
+        if e.original & 0xFF == PROTO_TCP and e.status & CONFIRMED and established(e):
+            e.flags0 |= BE_LIBERAL
+            e.flags1 |= BE_LIBERAL
+        return None
+
+    def _cached(self, packet: Packet, request: Track, now: float) -> bool:
+        """skb_nfct_cached(): has this packet been looked up in this zone already?"""
+        e = packet.conn
+        cached = isinstance(e, Entry)
+        if not isinstance(e, Entry):
+            if not request.force or packet.key & _STATE:
+                return False
+            e = self._existing(packet, request.zone, now)
+            if e is None:
+                return False
+        if e.zone != request.zone:
+            return False
+        if request.force and packet.ct_info >= IS_REPLY:
+            # The packet's direction becomes the original one: away with what says otherwise.
+            if e.status & CONFIRMED:
+                self.netfilter.kill(e)
+            self.netfilter.detach(packet)
+            return False
+        return cached
+
+    def _existing(self, packet: Packet, zone: int, now: float) -> Entry | None:
+        """ovs_ct_find_existing(): the connection as it stands, untouched."""
+        e = self.netfilter.peek(packet, zone, now)
+        if e is not None:
+            packet.conn = e
+        return e
+
+    def _commit(self, packet: Packet, request: Track, now: float) -> Diverted | None:
+        """ovs_ct_commit()."""
+        e = packet.conn
+        if not isinstance(e, Entry):
+            return None
+        if not e.status & CONFIRMED and self._over_limit(request.zone):
+            return _REFUSED
+        if request.mark is not None and request.mark[1]:
+            value, mask = request.mark
+            # The kernel does not mask the value itself.
+            e.mark = (value | (e.mark & ~mask)) & _M32
+            packet.key = packet.key & ~_MARK | e.mark << _S_MARK
+        self._label(packet, e, request)
+        if self.netfilter.confirm(packet, now) is not Verdict.ACCEPT:
+            return _REFUSED
+        return None
+
+    def _label(self, packet: Packet, e: Entry, request: Track) -> None:
+        """ovs_ct_init_labels(), ovs_ct_set_labels()."""
+        value, mask = request.label if request.label is not None else (0, 0)
+        master = e.master
+        if not e.status & CONFIRMED and master is not None:
+            e.label = master.label
+        elif not mask:
+            return
+        e.label = e.label & ~mask | value & mask
+        packet.key = packet.key & ~_LABEL | e.label << _S_LABEL
+
+    def _over_limit(self, zone: int) -> bool:
+        """ovs_ct_check_limit(): the zone's connections, this one included, are too many."""
+        limit = self.zone_limits.get(zone, self.default_limit)
+        return bool(limit) and self.netfilter.in_zone(zone) >= limit
+
+    def clear(self, packet: Packet) -> None:
+        """ovs_ct_clear()."""
+        self.netfilter.detach(packet, UNTRACKED)
+        packet.key &= _KEEP
+
+    def advance(self, now: float) -> Sequence[Event]:
+        """What expired until `now`."""
+        return self.netfilter.advance(now)
+
+    def connections(self, now: float) -> Sequence[Connection]:
+        """What is tracked at `now`."""
+        return self.netfilter.connections(now)
+
+
+def update_key(packet: Packet, zone: int) -> None:
+    """ovs_ct_update_key() after a look-up: what the flow key says of the packet's connection."""
+    e = packet.conn
+    key = packet.key & _KEEP
+    if not isinstance(e, Entry):
+        packet.key = key | (CT_TRK | CT_INV) << _S_STATE | zone << _S_ZONE
+        return
+    state = OVS_BITS[packet.ct_info]
+    if not e.status & CONFIRMED:
+        state |= CT_NEW
+    original = e.original
+    if e.extra is not None and e.extra.master is not None:
+        state |= CT_REL
+        original = e.extra.master.original
+    key |= state << _S_STATE | zone << _S_ZONE | e.mark << _S_MARK | e.label << _S_LABEL
+    packet.key = key | _original_tuple(packet, original)
+
+
+def _original_tuple(packet: Packet, original: int) -> int:
+    """The ct_nw_*, ct_ipv6_* and ct_tp_* fields of an original tuple, in place."""
+    if original < tuples.V4_LIMIT:
+        proto = original & 0xFF
+        if proto != 1:
+            return (original & _V4_TUPLE) << _S_TUPLE
+        return (original & _V4_TUPLE & ~tuples.PORTS_MASK | _icmp_ports(original)) << _S_TUPLE
+    if packet.key & SLOTS["nd_target"].mask:
+        return 0
+    low = original & _LOW
+    if tuples.is_icmp(original):
+        low = original & 0xFF | _icmp_ports(original)
+    return low << _S_TUPLE | ((original >> 40) & _ADDRESSES) << _S_V6
+
+
+def _icmp_ports(original: int) -> int:
+    """Type as source port and code as destination port, as the key shows an ICMP tuple."""
+    return ((original >> 16) & 0xFF) << 24 | ((original >> 8) & 0xFF) << 8
