@@ -15,7 +15,7 @@ from typing import Final
 
 from ovsct.packet.carry import carry, carry_pseudo, carry_sctp, no_zero
 from ovsct.packet.checksum import checksum, pseudo_ipv6
-from ovsct.packet.fields import SLOTS
+from ovsct.packet.fields import FRAG_LATER, SLOTS
 from ovsct.packet.nat import rewrite_inner, rewrite_ipv4, rewrite_ipv6
 from ovsct.packet.packet import HEADER_MASK, PROTO_FRAGMENT, Packet
 from ovsct.packet.places import Header, Sum, Write, plan_writes
@@ -36,6 +36,7 @@ __all__ = [
 _from_bytes = int.from_bytes
 _DL_TYPE = SLOTS["dl_type"]
 _PROTO = SLOTS["nw_proto"]
+_FRAG = SLOTS["nw_frag"]
 
 
 def set_fields(packet: Packet, value: int, mask: int, *, keep_conn: bool = False) -> None:
@@ -60,7 +61,9 @@ def set_fields(packet: Packet, value: int, mask: int, *, keep_conn: bool = False
         packet.key = key = (key & ~beside) | (value & beside)
         if beside == mask:
             return
-    plan = plan_writes(mask & HEADER_MASK, _DL_TYPE.get(key), _PROTO.get(key))
+    # A later fragment has no transport header: no translation would set one.
+    proto = None if _FRAG.get(key) & FRAG_LATER else _PROTO.get(key)
+    plan = plan_writes(mask & HEADER_MASK, _DL_TYPE.get(key), proto)
     job = _Job(packet, value, mask, keep_conn)
     for header, writes in plan:
         _EDITORS[header](job, writes)

@@ -116,7 +116,7 @@ PLACES: Final[dict[Header, tuple[Place, ...]]] = {
         Place("tp_dst", 0, 2, Sum.TRANSPORT, width=8),
     ),
 }
-"""Every slot that a set action can write, except those of neighbour messages (:func:`_set_nd`)."""
+"""Every slot that a set action can write, except the options of neighbour messages."""
 
 _ND_SLOTS: Final = ("nd_target", "arp_sha", "arp_tha", "nd_reserved", "nd_options_type")
 _SETTABLE: Final = sum(
@@ -166,7 +166,7 @@ class Write:
 
 @lru_cache(maxsize=1024)
 def plan_writes(
-    mask: int, dl_type: int, proto: int
+    mask: int, dl_type: int, proto: int | None
 ) -> tuple[tuple[Header, tuple[Write, ...]], ...]:
     """What a set with `mask` writes into a packet of that kind, header by header."""
     unsettable = mask & HEADER_MASK & ~_SETTABLE
@@ -176,7 +176,7 @@ def plan_writes(
     headers = (
         Header.ETHERNET,
         *_L3_OF.get(dl_type, ()),
-        *_L4_OF.get(dl_type, {}).get(proto, ()),
+        *(() if proto is None else _L4_OF.get(dl_type, {}).get(proto, ())),
     )
     plan: list[tuple[Header, tuple[Write, ...]]] = []
     for header in headers:
