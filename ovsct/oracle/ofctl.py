@@ -1,32 +1,32 @@
 """Flows, groups and meters into a running bridge, by ovs-ofctl, with its own refusals.
 
-One process a change: a single ``ovs-ofctl bundle`` carries deletions, groups and flows, so that
-a case is set up in one go and a refused line leaves nothing half done (ovs-ofctl(8), "Bundle
-commands"). The versions named let a table mix actions that only some OpenFlow versions have.
+Which OpenFlow version carries a flow matters: goto_table and write_actions exist from 1.1 on, while
+only 1.0 lets an action need what the match does not promise (``strip_vlan`` without a VLAN in the
+match). So a file goes as one bundle of OpenFlow 1.5, and what has no place there is taken apart
+until single lines are left, which may go by 1.0. The order of the lines is kept throughout.
 """
 
 from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from ovsct.errors import InputError, OvsctError
 from ovsct.oracle.vswitchd import Vswitchd, find_program
 
-VERSIONS: Final = "OpenFlow10,OpenFlow13,OpenFlow15"
+_STRICT: Final = ("-O", "OpenFlow13,OpenFlow15", "--bundle")
+_LOOSE: Final = ("-O", "OpenFlow10")
+_METER_VERSIONS: Final = ("-O", "OpenFlow13,OpenFlow15")
 
-_COMMANDS: Final = frozenset({"add", "modify", "modify_strict", "delete", "delete_strict"})
-"""What a line of a flow file may begin with (ovs-ofctl(8), add-flows); add is meant without."""
-
-_GROUP_COMMANDS: Final = frozenset(
-    {"add", "modify", "add_or_mod", "delete", "insert_bucket", "remove_bucket"}
-)
+_NO_COMMON_VERSION: Final = "usable flow formats"
+"""In both of ovs-ofctl's messages about flows that no version asked for can carry."""
 
 _PARSE_ERROR = re.compile(r"^ovs-ofctl: (?:-|[^:\s]+):(?P<line>\d+): (?P<text>.*)$", re.M | re.S)
-_SWITCH_ERROR = re.compile(r"^Error (?P<name>OFP\w+) for: (?P<what>.*)$", re.M)
+_SWITCH_ERROR = re.compile(r"^(?:Error |OFPT_ERROR .*: )(?P<name>OFP\w+)", re.M)
+_LOG_LINE = re.compile(r"^\d{4}-\d\d-\d\dT[^|]*\|\d+\|.*\n", re.M)
 _ERROR_NAME = re.compile(r"\bOFP[A-Z0-9]+_[A-Z0-9_]+\b")
 
 
@@ -48,35 +48,26 @@ class Text:
     lines: Sequence[str]
 
 
-class _Command(NamedTuple):
-    """One line for ``ovs-ofctl bundle``, and the user's line that it came from."""
+class _Line(NamedTuple):
+    """One line for ovs-ofctl, and where it stands in the user's text."""
 
     text: str
     source: Text | None = None
     number: int = 0
 
 
-CLEAR: Final = (_Command("flow delete"), _Command("group delete"))
-"""Removes every flow and group."""
+_DELETE_ALL: Final = _Line("delete")
 
 
-def flow_commands(text: Text) -> list[_Command]:
-    """The bundle commands for the lines of a flow file."""
-    return list(_commands("flow", _COMMANDS, text))
-
-
-def group_commands(text: Text) -> list[_Command]:
-    """The bundle commands for the lines of a group file."""
-    return list(_commands("group", _GROUP_COMMANDS, text))
-
-
-def _commands(kind: str, verbs: frozenset[str], text: Text) -> Iterable[_Command]:
+def _lines(text: Text) -> list[_Line]:
+    """The lines that say anything: without the empty ones and those with a comment only."""
+    lines = []
     for number, line in enumerate(text.lines, 1):
-        words = line.partition("#")[0].split()
-        if not words:
-            continue
-        verb = "" if words[0] in verbs else "add "
-        yield _Command(f"{kind} {verb}{line.strip()}", text, number)
+        if "\n" in line or "\r" in line:
+            raise InputError("a line break within a line", file=text.name, line=number, token=line)
+        if line.partition("#")[0].strip():
+            lines.append(_Line(line.strip(), text, number))
+    return lines
 
 
 class Ofctl:
@@ -86,40 +77,40 @@ class Ofctl:
         self._program = program
         self._ofctl = find_program("ovs-ofctl")
         self._target = f"unix:{program.management(bridge)}"
+        self._has_groups = False
+        self._has_meters = False
         self.warnings: list[str] = []
-        """What ovs-ofctl said about lines that it took, since the last call."""
+        """What ovs-ofctl said about the lines that it took, since the last change began."""
 
-    def bundle(self, commands: Sequence[_Command]) -> None:
-        """Carry out `commands` as one bundle: all of them or none.
+    def replace(self, flows: Text, groups: Text, meters: Text) -> None:
+        """Have these flows, groups and meters on the bridge, and no others.
 
         Raises:
-            Refused: with the program's own message and the user's line. If it was the switch
-                that refused, shorter bundles were tried to find the line; what is left is that
-                the commands before the refused line have been carried out.
+            Refused: a line was refused; what is on the bridge then is not defined.
             OvsctError: ovs-ofctl failed for another reason.
         """
-        done = self._bundle(commands)
-        if done.returncode == 0:
-            self.warnings = done.stderr.splitlines()
-            return
-        if parsed := _PARSE_ERROR.search(done.stderr):
-            command = commands[int(parsed["line"]) - 1]
-            raise _refusal(command, " ".join(parsed["text"].split()))
-        if not _SWITCH_ERROR.search(done.stderr):
-            raise OvsctError(f"ovs-ofctl: {' / '.join(done.stderr.split(chr(10))).strip(' /')}")
-        # Which one the switch meant: the shortest bundle that is refused ends with it, for the
-        # switch takes them in order.
-        good, bad = 0, len(commands)
-        while bad - good > 1:
-            middle = (good + bad) // 2
-            if self._bundle(commands[:middle]).returncode == 0:
-                good = middle
-            else:
-                bad = middle
-        last = self._bundle(commands[:bad])
-        refused = _SWITCH_ERROR.search(last.stderr) or _SWITCH_ERROR.search(done.stderr)
-        assert refused is not None
-        raise _refusal(commands[bad - 1], refused["name"])
+        self.warnings = []
+        if self._has_meters or meters.lines:
+            self._apply("add-flows", [_DELETE_ALL])
+            self.command("del-meters")
+            self._has_meters = bool(meters.lines)
+            self._add_meters(_lines(meters))
+        if self._has_groups or groups.lines:
+            self._has_groups = bool(groups.lines)
+            self._apply("add-groups", [_DELETE_ALL, *_lines(groups)])
+        self._apply("add-flows", [_DELETE_ALL, *_lines(flows)])
+
+    def add_flows(self, flows: Text) -> None:
+        """Carry out the lines of a flow file; they may begin with ``delete`` or ``modify``.
+
+        Raises:
+            Refused: a line was refused. If ovs-ofctl could not read it, nothing was changed; if
+                the switch refused it, the lines before it have been carried out.
+            OvsctError: ovs-ofctl failed for another reason.
+        """
+        self.warnings = []
+        if lines := _lines(flows):
+            self._apply("add-flows", lines)
 
     def command(self, name: str, *arguments: str) -> str:
         """Run one ovs-ofctl command on the bridge and return what it prints.
@@ -127,35 +118,42 @@ class Ofctl:
         Raises:
             OvsctError: it failed.
         """
-        done = self._run(name, self._target, *arguments)
+        done = self._run(*_METER_VERSIONS, name, self._target, *arguments)
         if done.returncode != 0:
             raise OvsctError(f"ovs-ofctl {name}: {' '.join(done.stderr.split())}")
         return done.stdout
 
-    def add_meters(self, text: Text) -> None:
-        """Add the meters of a meter file, a line each.
+    def _apply(self, name: str, lines: Sequence[_Line]) -> None:
+        """Carry out `lines` in order; where they cannot go as one bundle, as two halves."""
+        text = "".join(f"{line.text}\n" for line in lines)
+        done = self._run(*_STRICT, name, self._target, "-", text=text)
+        if done.returncode == 0:
+            self.warnings += done.stderr.splitlines()
+            return
+        self._program.check()
+        if parsed := _PARSE_ERROR.search(done.stderr):
+            raise _refusal(lines[int(parsed["line"]) - 1], parsed["text"])
+        if len(lines) > 1:
+            self._apply(name, lines[: len(lines) // 2])
+            self._apply(name, lines[len(lines) // 2 :])
+            return
+        if name == "add-flows" and _NO_COMMON_VERSION in done.stderr:
+            done = self._run(*_LOOSE, name, self._target, "-", text=text)
+            if done.returncode == 0:
+                self.warnings += done.stderr.splitlines()
+                return
+        raise _refusal(lines[0], done.stderr)
 
-        Raises:
-            Refused: with the program's own message and the line.
-        """
-        for number, line in enumerate(text.lines, 1):
-            if not line.partition("#")[0].strip():
-                continue
-            done = self._run("add-meter", self._target, line.strip())
+    def _add_meters(self, lines: Sequence[_Line]) -> None:
+        for line in lines:
+            done = self._run(*_METER_VERSIONS, "add-meter", self._target, line.text)
             if done.returncode != 0:
-                switch = _SWITCH_ERROR.search(done.stderr)
-                said = switch["name"] if switch else " ".join(done.stderr.split())
-                raise _refusal(_Command(line, text, number), said.removeprefix("ovs-ofctl: "))
+                self._program.check()
+                raise _refusal(line, done.stderr)
 
-    def _bundle(self, commands: Sequence[_Command]) -> subprocess.CompletedProcess[str]:
-        lines = "\n".join(command.text for command in commands) + "\n"
-        return self._run("bundle", self._target, "-", text=lines)
-
-    def _run(
-        self, name: str, *arguments: str, text: str = ""
-    ) -> subprocess.CompletedProcess[str]:
+    def _run(self, *arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [self._ofctl, "-O", VERSIONS, name, *arguments],
+            [self._ofctl, *arguments],
             input=text,
             capture_output=True,
             text=True,
@@ -165,8 +163,11 @@ class Ofctl:
         )
 
 
-def _refusal(command: _Command, said: str) -> Refused:
-    if command.source is None:
-        return Refused(said, token=command.text)
-    line = command.source.lines[command.number - 1].strip()
-    return Refused(said, file=command.source.name, line=command.number, token=line)
+def _refusal(line: _Line, said: str) -> Refused:
+    """The refusal of a line, with what the program said put into one line."""
+    if switch := _SWITCH_ERROR.search(said):
+        said = switch["name"]
+    said = " ".join(_LOG_LINE.sub("", said).removeprefix("ovs-ofctl: ").split())
+    if line.source is None:
+        return Refused(said, token=line.text)
+    return Refused(said, file=line.source.name, line=line.number, token=line.text)

@@ -20,10 +20,13 @@ _HEADER: Final = struct.Struct(">BBHI")
 _PACKET_IN: Final = struct.Struct(">IHBBQ")
 _HELLO, _ERROR, _ECHO_REQUEST, _ECHO_REPLY = 0, 1, 2, 3
 _SET_CONFIG, _PACKET_IN_TYPE, _BARRIER_REQUEST, _BARRIER_REPLY = 9, 10, 20, 21
-_VENDOR: Final = 4
+_SET_ASYNC, _VENDOR = 28, 4
 _NICIRA: Final = 0x00002320
 _NXT_SET_CONTROLLER_ID: Final = 20
 _WHOLE_PACKET: Final = 0xFFFF
+_ALL_PACKET_INS: Final = struct.pack(">6I", 7, 7, 0, 0, 0, 0)
+"""Of the asynchronous messages every packet-in, invalid TTLs too, and nothing else."""
+
 
 REASONS: Final = {0: "no_match", 1: "action", 2: "invalid_ttl", 3: "action_set", 4: "group"}
 """Names of ofp_packet_in_reason; 1.3 on the wire has the first three."""
@@ -68,6 +71,7 @@ class PacketIns:
             # A service connection gets no packet-ins until it sets a length (connmgr.c,
             # ofconn_receives_async_msg).
             self._send(_SET_CONFIG, struct.pack(">HH", 0, _WHOLE_PACKET))
+            self._send(_SET_ASYNC, _ALL_PACKET_INS)
             if controller_id:
                 body = struct.pack(">II6xH", _NICIRA, _NXT_SET_CONTROLLER_ID, controller_id)
                 self._send(_VENDOR, body)

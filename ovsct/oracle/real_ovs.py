@@ -48,7 +48,7 @@ from ovsct.lane import (
 )
 from ovsct.oracle.conntrack_text import parse_conntrack_line
 from ovsct.oracle.dummy_ports import LONGEST_FRAME, QUEUE_LIMIT, PortSockets
-from ovsct.oracle.ofctl import CLEAR, Ofctl, Refused, Text, flow_commands, group_commands
+from ovsct.oracle.ofctl import Ofctl, Refused, Text
 from ovsct.oracle.packet_in import PacketIn, PacketIns
 from ovsct.oracle.unixctl import Rounds, UnixctlClosed
 from ovsct.oracle.vswitchd import Vswitchd
@@ -157,7 +157,6 @@ class RealOvs:
         self._elapsed_ms = 0
         self._last_seen = -math.inf
         self._fragments = "normal"
-        self._has_meters = False
         self._sockets: PortSockets | None = None
         self._controller: PacketIns | None = None
         self._rounds: Rounds | None = None
@@ -166,7 +165,7 @@ class RealOvs:
         self.program = program if program is not None else Vswitchd().start()
         try:
             self._build()
-            self._set_up(Text(self.options.flows_name, flows), groups, self.options)
+            self._set_up(flows, groups, self.options)
         except BaseException:
             self.close()
             raise
@@ -257,7 +256,7 @@ class RealOvs:
         ):
             raise OvsctError("other ovs-vsctl settings or controller id: start another RealOvs")
         self.options = options
-        self._set_up(Text(options.flows_name, flows), groups, options)
+        self._set_up(flows, groups, options)
         if settle:
             self._warp(round(SETTLE * 1000))
         self.ctl("dpctl/flush-conntrack")
@@ -268,16 +267,12 @@ class RealOvs:
         self._elapsed_ms = 0
         self._last_seen = -math.inf
 
-    def _set_up(self, flows: Text, groups: Sequence[str], options: Options) -> None:
-        commands = [*CLEAR]
-        if self._has_meters or options.meters:
-            self._ofctl.bundle(commands)
-            self._ofctl.command("del-meters")
-            self._has_meters = bool(options.meters)
-            self._ofctl.add_meters(Text("meters", options.meters))
-        commands += group_commands(Text(options.groups_name, groups))
-        commands += flow_commands(flows)
-        self._ofctl.bundle(commands)
+    def _set_up(self, flows: Sequence[str], groups: Sequence[str], options: Options) -> None:
+        self._ofctl.replace(
+            Text(options.flows_name, flows),
+            Text(options.groups_name, groups),
+            Text("meters", options.meters),
+        )
         if options.fragments != self._fragments:
             self._ofctl.command("set-frags", options.fragments)
             self._fragments = options.fragments
@@ -291,7 +286,7 @@ class RealOvs:
             Refused: with the program's own message and the line. If ovs-ofctl could not read the
                 line, nothing was changed; if the switch refused it, the lines before it are in.
         """
-        self._ofctl.bundle(flow_commands(Text(name, lines)))
+        self._ofctl.add_flows(Text(name, lines))
         self.purge()
 
     def refusal(self, line: str) -> Refused | None:
@@ -300,7 +295,7 @@ class RealOvs:
         A line that is taken stays in the table.
         """
         try:
-            self._ofctl.bundle(flow_commands(Text("flow", [line])))
+            self._ofctl.add_flows(Text("flow", [line]))
         except Refused as refused:
             return refused
         return None

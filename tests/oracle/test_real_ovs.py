@@ -109,6 +109,14 @@ def test_packet_ins(real_ovs: RealOvs) -> None:
         assert first.total_length == len(FRAME)
 
 
+def test_a_packet_in_for_a_ttl_that_runs_out(real_ovs: RealOvs) -> None:
+    real_ovs.reset(["ip,actions=mod_nw_ttl:1,dec_ttl,2"])
+    outcome = real_ovs.receive(Arrival(0.0, 1, FRAME))
+    assert _ports(outcome) == [CONTROLLER]
+    assert outcome.out[0].frame[22] == 1
+    assert real_ovs.packet_ins[0].reason == "invalid_ttl"
+
+
 def test_listening_for_packet_ins_makes_no_miss_a_packet_in(real_ovs: RealOvs) -> None:
     real_ovs.reset([])
     assert not real_ovs.receive(Arrival(0.0, 1, FRAME)).out
@@ -248,6 +256,9 @@ def test_fragment_mode_and_meters(real_ovs: RealOvs) -> None:
     sent = [bool(real_ovs.receive(Arrival(0.0, 1, FRAME)).out) for _ in range(4)]
     assert sent.count(False) > 0
     real_ovs.reset([], options=Options())
+    with pytest.raises(Refused, match="meters:2: OFPMMFC_METER_EXISTS"):
+        real_ovs.reset([], options=Options(meters=[meter, meter]))
+    real_ovs.reset([], options=Options())
     refused = real_ovs.refusal("actions=meter:1,2")
     assert refused is not None and refused.openflow_error == "OFPMMFC_INVALID_METER"
 
@@ -278,6 +289,20 @@ def test_an_error_name_inside_the_text(real_ovs: RealOvs) -> None:
     assert refused is not None
     assert refused.openflow_error == "OFPBAC_MATCH_INCONSISTENT"  # ovs.md 2.1
     assert real_ovs.refusal("ip,actions=ct(commit)") is None
+
+
+def test_flows_that_only_one_openflow_version_has_share_a_table(real_ovs: RealOvs) -> None:
+    """goto_table is kept as such (1.1 on), and strip_vlan needs no VLAN match (1.0 only)."""
+    flows = ["priority=3,udp,actions=goto_table:1", "table=1,actions=strip_vlan,2"]
+    flows.append("priority=1,actions=3")
+    real_ovs.reset(flows)
+    assert _ports(real_ovs.receive(Arrival(0.0, 1, FRAME))) == [2]
+    assert any(line.endswith("actions=goto_table:1") for line in real_ovs.flow_stats())
+    with pytest.raises(Refused) as caught:
+        real_ovs.reset([*flows, "table=254,actions=strip_vlan"])
+    assert (caught.value.line, caught.value.openflow_error) == (4, "OFPBRC_EPERM")
+    with pytest.raises(InputError, match="flows:1: a line break"):
+        real_ovs.reset(["actions=2\nactions=3"])
 
 
 def test_arguments_that_no_switch_could_use(real_ovs: RealOvs) -> None:
