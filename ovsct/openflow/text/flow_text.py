@@ -7,7 +7,7 @@ parse_ofp_str__, ofputil_flow_stats_format).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from ovsct.errors import InputError
@@ -21,7 +21,8 @@ from ovsct.openflow.text.names import BY_NAME, BY_WIRE_NAME, UNMODELLED
 from ovsct.openflow.text.values import NO_PORTS, Ports, integer
 
 _ACTIONS = re.compile(r"action[^=]*=")
-_COMMAND = re.compile(r"\s*(add|modify_strict|modify|delete_strict|delete)(?=[, \t\r\n]|\Z)")
+_WORD = re.compile(r"\s*([a-z_]+)(?=[, \t\r\n]|\Z)")
+_COMMANDS: Final = ("add", "modify", "modify_strict", "delete", "delete_strict")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)s?\Z")
 
 
@@ -105,23 +106,26 @@ def _setting(item: Item, read: Callable[[Item], int | float]) -> int | float:
         raise error.at(column=item.value_start + 1) from None
 
 
-def _after_command(line: str) -> int:
-    """Column where the flow begins; bundle files may say what to do with it before that."""
-    found = _COMMAND.match(line)
-    if found is None:
+def after_command(line: str, commands: Iterable[str] = _COMMANDS) -> int:
+    """Column where what is added begins; a bundle file may say ``add`` before that.
+
+    Raises InputError for any other of `commands`.
+    """
+    found = _WORD.match(line)
+    if found is None or found[1] not in commands:
         return 0
     if found[1] != "add":
         raise InputError(
             f"{found[1]} is not supported here",
             column=found.start(1) + 1,
             token=found[1],
-            hint="give the flows that shall be there; 'add' may stand before each",
+            hint="give what shall be there; 'add' may stand before it",
         )
     return found.end()
 
 
 def _read_flow(line: str, file: str | None, number: int | None, ports: Ports) -> Flow:
-    start = _after_command(line)
+    start = after_command(line)
     marker = _ACTIONS.search(line, start)
     if marker is None:
         raise InputError(
@@ -176,7 +180,7 @@ def parse_flow(
         raise error.at(file=file, line=number) from None
 
 
-_REPLY = re.compile(r"\s*(?:NXST_FLOW|OFPST_FLOW) reply\b.*:\s*\Z")
+_REPLY = re.compile(r"\s*(?:NXST|OFPST)_(?:FLOW|GROUP_DESC) reply\b.*:\s*\Z")
 
 
 def lines_of(text: str) -> list[tuple[int, str]]:
