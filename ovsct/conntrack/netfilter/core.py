@@ -142,6 +142,7 @@ class Netfilter:
         self.sysctls = Sysctls(**sysctls)
         self.table: dict[int, Entry] = {}
         self.timers: Timers[Entry] = Timers()
+        self.watchers: list[Callable[[Entry], None]] = []
         self.sources: dict[int, list[Entry]] = {}
         self.count = 0
         self.manips = 0
@@ -391,6 +392,9 @@ class Netfilter:
                     del self.table[tuple_]
             self.count -= 1
             self.timers.disarm(e)
+            if e.status & OFFLOAD:
+                for watcher in self.watchers:
+                    watcher(e)
         self._forget_source(e)
 
     def _forget_source(self, e: Entry) -> None:
