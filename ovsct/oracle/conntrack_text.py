@@ -64,9 +64,18 @@ def parse_conntrack_line(line: str) -> Connection:
     for name in ("orig", "reply"):
         if name not in nested:
             raise InputError("a connection without a tuple", token=line, expected=f"{name}=(...)")
+    try:
+        return _connection(proto_name, plain, nested)
+    except (KeyError, ValueError) as error:
+        raise InputError(f"cannot read a connection ({error})", token=line.strip()) from error
+
+
+def _connection(
+    proto_name: str, plain: dict[str, str], nested: dict[str, dict[str, str]]
+) -> Connection:
     orig = _tuple(nested["orig"])
     return Connection(
-        family=_family(orig.src),
+        family=ipaddress.ip_address(orig.src).version,
         proto=_protocol(proto_name),
         orig=orig,
         reply=_tuple(nested["reply"]),
@@ -97,10 +106,6 @@ def _protocol(name: str) -> int:
     if name.isdecimal():
         return int(name)
     raise InputError("unknown protocol in a connection", token=name)
-
-
-def _family(address: str) -> int:
-    return ipaddress.ip_address(address).version
 
 
 def _tuple(pairs: dict[str, str]) -> Tuple5:

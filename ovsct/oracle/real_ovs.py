@@ -28,6 +28,7 @@ every packet that left nowhere) and which engine served it (``via`` is empty).
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,8 +59,8 @@ LOCAL: Final = 65534
 OpenFlow 1.0)."""
 
 SETTLE: Final = 130.0
-"""Seconds after which nothing that a test left behind is alive: held fragments, expectations of
-flushed connections, time-outs of everything but established TCP, which is flushed."""
+"""Seconds after which no fragment is held any more (lib/ipf.c: 15 s to expiry, and the rest of two
+minutes until it is purged)."""
 
 _BRIDGE: Final = "br0"
 _HIGHEST_PORT: Final = 0xFEFF
@@ -68,6 +69,7 @@ _MTU: Final = LONGEST_FRAME - _SHORTEST_FRAME
 _LONGEST_STEP: Final = 10.0
 _MOST_STEPS: Final = 13
 _FRAGMENT_MODES: Final = ("normal", "drop", "nx-match")
+_HELD_FRAGMENTS: Final = re.compile(r"num frag: (\d+)")
 _INTERNAL_TABLE: Final = "table_id=254,"
 
 
@@ -232,7 +234,7 @@ class RealOvs:
         groups: Sequence[str] = (),
         options: Options | None = None,
         *,
-        settle: bool = False,
+        settle: bool | None = None,
     ) -> None:
         """Make the running program ready for the next case; its ports stay.
 
@@ -240,8 +242,9 @@ class RealOvs:
             flows: as for the class.
             groups: as for the class.
             options: as for the class, but `vsctl` and `controller_id` cannot change.
-            settle: also let 130 seconds of virtual time pass, after which held fragments and
-                expectations are gone.
+            settle: also let 130 seconds of virtual time pass (150 ms of real time); by default
+                only if fragments are held, which flushing connections does not free and which
+                would leave with a packet of the next case.
 
         What stays: recirculation ids go on counting, and the NAT's random basis is one a process.
 
@@ -257,7 +260,7 @@ class RealOvs:
             raise OvsctError("other ovs-vsctl settings or controller id: start another RealOvs")
         self.options = options
         self._set_up(flows, groups, options)
-        if settle:
+        if settle or (settle is None and self._holds_fragments()):
             self._warp(round(SETTLE * 1000))
         self.ctl("dpctl/flush-conntrack")
         self.ctl("fdb/flush", _BRIDGE)
@@ -266,6 +269,13 @@ class RealOvs:
         self._origin = None
         self._elapsed_ms = 0
         self._last_seen = -math.inf
+
+    def _holds_fragments(self) -> bool:
+        status = self.ctl("dpctl/ipf-get-status")
+        held = _HELD_FRAGMENTS.search(status)
+        if held is None:
+            raise OvsctError(f"dpctl/ipf-get-status says nothing of fragments held: {status!r}")
+        return int(held[1]) > 0
 
     def _set_up(self, flows: Sequence[str], groups: Sequence[str], options: Options) -> None:
         self._ofctl.replace(

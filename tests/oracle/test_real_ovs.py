@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from ovsct.errors import InputError, OvsctError
-from ovsct.lane import CONTROLLER, STACK, Arrival, Drop, Outcome, Output, Via
+from ovsct.lane import CONTROLLER, STACK, Arrival, Drop, Outcome, Output, Tuple5, Via
 from ovsct.oracle.ofctl import Refused
 from ovsct.oracle.real_ovs import LOCAL, Options, RealOvs, comparable
 from ovsct.oracle.unixctl import UnixctlError
 from ovsct.oracle.vswitchd import ProgramMissing, Vswitchd, VswitchdDied
-from tests.oracle.frames import ACK, SYN, tcp, udp
+from tests.oracle.frames import ACK, SYN, checksum, icmp_echo, tcp, udp
 
 pytestmark = pytest.mark.real_ovs
 
@@ -174,13 +174,25 @@ def test_a_connection_expires_with_virtual_time(real_ovs: RealOvs) -> None:
     )
     real_ovs.receive(Arrival(1000.0, 1, FRAME))
     (connection,) = real_ovs.connections()
-    assert (connection.proto, connection.timeout) == (17, 60.0)  # ovs.md 8: udp_first
+    assert (connection.proto, connection.timeout) == (17, 60.0)  # udp_first
     assert (connection.mark, connection.label) == (7, 9 << 64)
     assert not real_ovs.advance(1059.999)
     assert len(real_ovs.connections()) == 1
     assert not real_ovs.advance(1060.0)
     assert not real_ovs.connections()
     assert not real_ovs.receive(Arrival(1060.0, 2, BACK)).out
+
+
+def test_an_icmp_connection(real_ovs: RealOvs) -> None:
+    real_ovs.reset(["icmp,actions=ct(commit,zone=3),NORMAL"])
+    real_ovs.receive(Arrival(0.0, 1, icmp_echo("10.0.0.1", "10.0.0.2", 77)))
+    (connection,) = real_ovs.connections()
+    assert connection.proto == 1
+    assert connection.orig == Tuple5("10.0.0.1", "10.0.0.2", 0, 0, 77, 8, 0)
+    assert connection.reply == Tuple5("10.0.0.2", "10.0.0.1", 0, 0, 77, 0, 0)
+    real_ovs.receive(Arrival(1.0, 2, icmp_echo("10.0.0.2", "10.0.0.1", 77, reply=True)))
+    (connection,) = real_ovs.connections()
+    assert connection.timeout == 30.0  # icmp_reply
 
 
 def test_long_times_pass_and_packet_ins_still_come(real_ovs: RealOvs) -> None:
@@ -224,6 +236,22 @@ def test_reset_leaves_nothing_of_the_case_before(real_ovs: RealOvs) -> None:
     assert not real_ovs.dump_flows() and not real_ovs.dump_conntrack()
     assert len(real_ovs.flow_stats()) == 1
     assert _ports(real_ovs.receive(Arrival(0.0, 1, FRAME))) == [4]
+
+
+def test_reset_leaves_no_fragment_behind(real_ovs: RealOvs) -> None:
+    flows = ["ip,actions=ct(commit,table=1)", "table=1,actions=2"]
+    held = bytearray(udp("10.0.0.1", "10.0.0.2", 1, 2, bytes(1400)))
+    held[20] |= 0x20  # more fragments
+    held[24:26] = b"\0\0"
+    held[24:26] = checksum(bytes(held[14:34])).to_bytes(2, "big")
+    real_ovs.reset(flows)
+    assert not real_ovs.receive(Arrival(0.0, 1, bytes(held))).out
+    late = [_ports(real_ovs.receive(Arrival(at, 1, FRAME))) for at in (16.0, 17.0)]
+    assert late == [[2, 2], [2]]  # expired, it leaves with the next packet
+    real_ovs.receive(Arrival(18.0, 1, bytes(held)))
+    real_ovs.reset(flows)
+    for at in (0.0, 16.0, 32.0):
+        assert _ports(real_ovs.receive(Arrival(at, 1, FRAME))) == [2]
 
 
 def test_flow_stats_count_every_packet(real_ovs: RealOvs) -> None:
@@ -287,7 +315,7 @@ def test_an_error_name_inside_the_text(real_ovs: RealOvs) -> None:
     real_ovs.reset([])
     refused = real_ovs.refusal("actions=ct(commit)")
     assert refused is not None
-    assert refused.openflow_error == "OFPBAC_MATCH_INCONSISTENT"  # ovs.md 2.1
+    assert refused.openflow_error == "OFPBAC_MATCH_INCONSISTENT"
     assert real_ovs.refusal("ip,actions=ct(commit)") is None
 
 
