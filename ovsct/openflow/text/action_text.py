@@ -8,19 +8,28 @@ action may not do under the flow's match is checked in :mod:`ovsct.openflow.prer
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 from ovsct.errors import InputError
 from ovsct.openflow import actions as ofp
 from ovsct.openflow.actions import Action, Span, Subfield
+from ovsct.openflow.text.argument import (
+    Reader,
+    at_value,
+    read_number,
+    read_port,
+    table_number,
+    unknown_argument,
+    whole_subfield,
+    wrong,
+)
 from ovsct.openflow.text.lexer import Item, items, nearest
-from ovsct.openflow.text.match_text import unknown_field
-from ovsct.openflow.text.names import BY_NAME, BY_WIRE_NAME, UNMODELLED, bits_of
+from ovsct.openflow.text.names import BY_NAME, BY_WIRE_NAME
 from ovsct.openflow.text.nat_text import read_nat
-from ovsct.openflow.text.values import NO_PORTS, Ports, integer, ipv4, mac, port, read_value
-from ovsct.packet.fields import FIELDS, Field
+from ovsct.openflow.text.set_text import SETTERS
+from ovsct.openflow.text.values import NO_PORTS, Ports, integer, port
 
 MAX_DEPTH: Final = 100
 """How deep actions may be nested (OVS: MAX_OFPACT_PARSE_DEPTH)."""
@@ -38,122 +47,6 @@ class _NatInExec(Action):
     nat: ofp.Nat
 
 
-class Reader(NamedTuple):
-    """What the functions below need to know besides their own item."""
-
-    text: str
-    ports: Ports = NO_PORTS
-    depth: int = 0
-    outer: str | None = None
-    """The action that the actions being read stand in, if any."""
-
-
-def _at(error: InputError, item: Item) -> InputError:
-    return error.at(column=item.value_start + 1)
-
-
-def _wrong(problem: str, item: Item, expected: str | None = None) -> InputError:
-    return InputError(
-        problem, column=item.value_start + 1, token=item.value or item.key, expected=expected
-    )
-
-
-def _number(item: Item, limit: int, what: str) -> int:
-    if not item.value:
-        raise InputError(
-            f"{item.key} needs a {what}", column=item.start + 1, token=item.key
-        )
-    try:
-        return integer(item.value, limit, what)
-    except InputError as error:
-        raise _at(error, item) from None
-
-
-def _port(reader: Reader, text: str, start: int) -> int:
-    try:
-        return port(text, reader.ports)
-    except InputError as error:
-        raise error.at(column=start + 1) from None
-
-
-def table_number(text: str, start: int) -> int:
-    """A table, 0 to 255, at column `start` (from 0); raises InputError."""
-    if not (text.isdecimal() and text.isascii()):
-        raise InputError(
-            "this is not a table", column=start + 1, token=text, expected="a number, 0 to 254"
-        )
-    if int(text) > 255:
-        raise InputError("there is no such table", column=start + 1, token=text,
-                         expected="0 to 254")  # fmt: skip
-    return int(text)
-
-
-# Subfields ------------------------------------------------------------------------------------
-
-_SUBFIELD = re.compile(r"([^\[\]-]*)(?:\[(?:(\d+)(?:\.\.(\d+))?)?\])?")
-
-
-def read_field_name(name: str, start: int) -> Field:
-    """A field by any of its names, at column `start` (from 0); raises InputError."""
-    plain = name[:-2] if name.endswith("_W") else name
-    field = BY_WIRE_NAME.get(plain) or BY_NAME.get(name)
-    if field is None:
-        if plain in UNMODELLED:
-            raise unknown_field(plain, start)
-        raise InputError(
-            "there is no such field",
-            column=start + 1,
-            token=name,
-            hint=nearest(name, [*BY_NAME, *BY_WIRE_NAME]),
-        )
-    return field
-
-
-def read_subfield(text: str, start: int) -> tuple[Subfield, int]:
-    """``field``, ``field[]``, ``field[bit]`` or ``field[low..high]`` at the head of `text`.
-
-    Gives it and its length; `start` is its column (from 0). Raises InputError. Source: OVS
-    lib/nx-match.c mf_parse_subfield__.
-    """
-    found = _SUBFIELD.match(text)
-    assert found is not None  # both parts may be empty
-    field = read_field_name(found[1], start)
-    width = bits_of(field)
-    low = int(found[2] or 0)
-    high = int(found[3]) if found[3] else low if found[2] else width - 1
-    if text[found.end() : found.end() + 1] == "[":
-        raise InputError(
-            "these are not bits of a field",
-            column=start + found.end() + 1,
-            token=text[found.end() :],
-            expected="[], [BIT] or [LOW..HIGH]",
-        )
-    if not low <= high < width:
-        raise InputError(
-            f"{field.name} has bits 0 to {width - 1}, the lower one first",
-            column=start + 1,
-            token=found[0],
-        )
-    return Subfield(field, low, high - low + 1), found.end()
-
-
-def _whole_subfield(text: str, start: int) -> Subfield:
-    subfield, length = read_subfield(text, start)
-    if length != len(text):
-        raise InputError(
-            "something stands after the field", column=start + length + 1, token=text[length:]
-        )
-    return subfield
-
-
-def _arrow(item: Item) -> tuple[str, str, int]:
-    """(before ``->``, after it, column of what is after)."""
-    before, arrow, after = item.value.partition("->")
-    if not arrow or not after:
-        raise _wrong(f"{item.key} needs '->' and a field after it", item)
-    return before, after, item.value_start + len(before) + 2
-
-
 # Output ---------------------------------------------------------------------------------------
 
 
@@ -165,8 +58,8 @@ def _output(reader: Reader, item: Item) -> Action:
     except InputError as not_a_port:
         name = re.split(r"[\[-]", item.value, maxsplit=1)[0]
         if name not in BY_NAME and name not in BY_WIRE_NAME:
-            raise _at(not_a_port, item) from None
-        return ofp.OutputField(_whole_subfield(item.value, item.value_start), span=item.span)
+            raise at_value(not_a_port, item) from None
+        return ofp.OutputField(whole_subfield(item.value, item.value_start), span=item.span)
     if number == ofp.OFPP_CONTROLLER:
         return ofp.Controller(span=item.span)
     return ofp.Output(number, span=item.span)
@@ -177,41 +70,30 @@ def _truncated_output(reader: Reader, item: Item) -> Action:
     length: int | None = None
     for part in items(reader.text, item.value_start, item.value_end):
         if part.key == "port":
-            number = _port(reader, part.value, part.value_start)
+            number = read_port(reader, part.value, part.value_start)
             if number > ofp.OFPP_MAX and number not in (ofp.OFPP_LOCAL, ofp.OFPP_IN_PORT):
-                raise _wrong("a truncated packet cannot be sent to this port", part)
+                raise wrong("a truncated packet cannot be sent to this port", part)
         elif part.key == "max_len":
-            length = _number(part, 0xFFFFFFFF, "length in bytes")
+            length = read_number(part, 0xFFFFFFFF, "length in bytes")
             if length < 14:
-                raise _wrong("this is shorter than an Ethernet header", part, "14 or more")
+                raise wrong("this is shorter than an Ethernet header", part, "14 or more")
         else:
-            raise _unknown_argument(part, "output", ("port", "max_len"))
+            raise unknown_argument(part, "output", ("port", "max_len"))
     if number is None or length is None:
-        raise _wrong("output(...) needs both port and max_len", item)
+        raise wrong("output(...) needs both port and max_len", item)
     return ofp.Output(number, length, span=item.span)
-
-
-def _unknown_argument(part: Item, action: str, known: Iterable[str]) -> InputError:
-    known = list(known)
-    return InputError(
-        f"{action} has no such argument",
-        column=part.start + 1,
-        token=part.key,
-        expected=", ".join(known),
-        hint=nearest(part.key, known),
-    )
 
 
 def _hex_bytes(part: Item) -> bytes:
     digits = part.value.replace(".", "")
     if len(digits) % 2 or re.fullmatch("[0-9a-fA-F]*", digits) is None:
-        raise _wrong("these are not bytes", part, "pairs of hexadecimal digits")
+        raise wrong("these are not bytes", part, "pairs of hexadecimal digits")
     return bytes.fromhex(digits)
 
 
 def _controller(reader: Reader, item: Item) -> Action:
     if not item.value or item.value.isdecimal():
-        length = _number(item, 0xFFFF, "length in bytes") if item.value else 0xFFFF
+        length = read_number(item, 0xFFFF, "length in bytes") if item.value else 0xFFFF
         return ofp.Controller(length, span=item.span)
     max_len, reason, controller_id, userdata, pause = 0xFFFF, "action", 0, b"", False
     meter_id: int | None = None
@@ -219,21 +101,21 @@ def _controller(reader: Reader, item: Item) -> Action:
         match part.key:
             case "reason":
                 if part.value not in REASONS:
-                    raise _wrong("there is no such reason", part, ", ".join(REASONS))
+                    raise wrong("there is no such reason", part, ", ".join(REASONS))
                 reason = part.value
             case "max_len":
-                max_len = _number(part, 0xFFFF, "length in bytes")
+                max_len = read_number(part, 0xFFFF, "length in bytes")
             case "id":
-                controller_id = _number(part, 0xFFFF, "controller id")
+                controller_id = read_number(part, 0xFFFF, "controller id")
             case "userdata":
                 userdata = _hex_bytes(part)
             case "pause":
                 pause = True
             case "meter_id":
-                meter_id = _number(part, 0xFFFFFFFF, "meter")
+                meter_id = read_number(part, 0xFFFFFFFF, "meter")
             case _:
                 known = ("reason", "max_len", "id", "userdata", "pause", "meter_id")
-                raise _unknown_argument(part, "controller", known)
+                raise unknown_argument(part, "controller", known)
     return ofp.Controller(
         max_len, reason, controller_id, userdata, pause, meter_id, span=item.span
     )
@@ -245,20 +127,20 @@ _ENQUEUE = re.compile(r"([^:q,]+)[:q,](.+)\Z")
 def _enqueue(reader: Reader, item: Item) -> Action:
     found = _ENQUEUE.match(item.value)
     if found is None:
-        raise _wrong("enqueue needs a port and a queue", item, "enqueue:PORT:QUEUE")
+        raise wrong("enqueue needs a port and a queue", item, "enqueue:PORT:QUEUE")
     try:
         queue = integer(found[2], 0xFFFFFFFF, "queue")
     except InputError as error:
         raise error.at(column=item.value_start + found.start(2) + 1) from None
-    return ofp.Enqueue(_port(reader, found[1], item.value_start), queue, span=item.span)
+    return ofp.Enqueue(read_port(reader, found[1], item.value_start), queue, span=item.span)
 
 
 def _resubmit(reader: Reader, item: Item) -> Action:
     parts = item.value.split(",")
     if len(parts) > 3:
-        raise _wrong("resubmit takes a port, a table and 'ct'", item)
+        raise wrong("resubmit takes a port, a table and 'ct'", item)
     port_text, table_text, ct_text = (*parts, "", "")[:3]
-    number = _port(reader, port_text, item.value_start) if port_text else ofp.OFPP_IN_PORT
+    number = read_port(reader, port_text, item.value_start) if port_text else ofp.OFPP_IN_PORT
     table_start = item.value_start + len(port_text) + 1
     table = table_number(table_text, table_start) if table_text else 255
     if ct_text not in ("", "ct"):
@@ -269,7 +151,7 @@ def _resubmit(reader: Reader, item: Item) -> Action:
             expected="ct",
         )
     if number == ofp.OFPP_IN_PORT and table == 255:
-        raise _wrong("resubmit needs a port or a table", item, "resubmit([PORT],[TABLE][,ct])")
+        raise wrong("resubmit needs a port or a table", item, "resubmit([PORT],[TABLE][,ct])")
     return ofp.Resubmit(
         None if number == ofp.OFPP_IN_PORT else number,
         None if table == 255 else table,
@@ -278,126 +160,13 @@ def _resubmit(reader: Reader, item: Item) -> Action:
     )
 
 
-# Setting fields -------------------------------------------------------------------------------
-
-
-def _set_field(reader: Reader, item: Item) -> Action:
-    value_text, name, start = _arrow(item)
-    field = BY_NAME.get(name)
-    if field is None:
-        if "[" in name or name in BY_WIRE_NAME:
-            raise InputError(
-                "set_field takes a whole field by its OVS name",
-                column=start + 1,
-                token=name,
-                hint="write load:VALUE->FIELD[bits] for bits of a field",
-            )
-        raise unknown_field(name, start)
-    _writable(field, start, name)
-    try:
-        value, mask = read_value(field, value_text, reader.ports)
-    except InputError as error:
-        raise _at(error, item) from None
-    if field.name == "nw_tos" and value & 3:
-        raise _wrong("the two low bits of nw_tos are not DSCP", item, "a multiple of 4")
-    if field.name == "dl_vlan" and value > 0xFFF:
-        raise _wrong("there is no such VLAN", item, "0 to 4095")
-    return ofp.SetField(field, value & mask, mask, span=item.span)
-
-
-def _writable(field: Field, start: int, token: str) -> None:
-    if not field.writable:
-        raise InputError(
-            f"{field.name} is read-only (OFPBAC_BAD_SET_ARGUMENT)", column=start + 1, token=token
-        )
-
-
-def _load(_: Reader, item: Item) -> Action:
-    value_text, name, start = _arrow(item)
-    dst = _whole_subfield(name, start)
-    _writable(dst.field, start, name)
-    try:
-        value = integer(value_text, (1 << dst.width) - 1, f"value of {dst.width} bits")
-    except InputError as error:
-        raise _at(error, item) from None
-    mask = (((1 << dst.width) - 1) << dst.low) & dst.field.ones
-    return ofp.SetField(dst.field, (value << dst.low) & mask, mask, "load", span=item.span)
-
-
-def _move(_: Reader, item: Item) -> Action:
-    before, name, start = _arrow(item)
-    src = _whole_subfield(before, item.value_start)
-    dst = _whole_subfield(name, start)
-    if src.width != dst.width:
-        raise _wrong(
-            f"the source is {src.width} bits wide and the destination {dst.width}", item
-        )
-    _writable(dst.field, start, name)
-    return ofp.Move(src, dst, span=item.span)
-
-
-def _push(_: Reader, item: Item) -> Action:
-    return ofp.StackPush(_whole_subfield(item.value, item.value_start), span=item.span)
-
-
-def _pop(_: Reader, item: Item) -> Action:
-    dst = _whole_subfield(item.value, item.value_start)
-    _writable(dst.field, item.value_start, item.value)
-    return ofp.StackPop(dst, span=item.span)
-
-
-def _modify(
-    field_name: str,
-    read: Callable[[Item], int],
-    mask: int | None = None,
-    spelled: str | None = None,
-) -> Callable[[Reader, Item], Action]:
-    """``mod_nw_src`` and its kin: a reader for the one value of one field."""
-    field = FIELDS[field_name]
-
-    def function(_: Reader, item: Item) -> Action:
-        word = spelled or item.key.lower()
-        within = field.ones if mask is None else mask
-        return ofp.SetField(field, read(item), within, word, span=item.span)
-
-    return function
-
-
-def _up_to(limit: int, what: str) -> Callable[[Item], int]:
-    return lambda item: _number(item, limit, what)
-
-
-def _by(read: Callable[[str], int]) -> Callable[[Item], int]:
-    def function(item: Item) -> int:
-        try:
-            return read(item.value)
-        except InputError as error:
-            raise _at(error, item) from None
-
-    return function
-
-
-def _dscp(item: Item) -> int:
-    value = _number(item, 0xFF, "type of service")
-    if value & 3:
-        raise _wrong("the two low bits of a type of service are not DSCP", item, "multiple of 4")
-    return value
-
-
-def _set_tunnel(_: Reader, item: Item) -> Action:
-    field = FIELDS["tun_id"]
-    value = _number(item, field.ones, "tunnel id")
-    word = "set_tunnel64" if value >> 32 else item.key.lower()
-    return ofp.SetField(field, value, field.ones, word, span=item.span)
-
-
 # Tags -----------------------------------------------------------------------------------------
 
 
 def _push_vlan(_: Reader, item: Item) -> Action:
-    tpid = _number(item, 0xFFFF, "Ethernet type")
+    tpid = read_number(item, 0xFFFF, "Ethernet type")
     if tpid not in (0x8100, 0x88A8):
-        raise _wrong("this is not the Ethernet type of a VLAN tag", item, "0x8100 or 0x88a8")
+        raise wrong("this is not the Ethernet type of a VLAN tag", item, "0x8100 or 0x88a8")
     return ofp.PushVlan(tpid, span=item.span)
 
 
@@ -406,7 +175,7 @@ def _dec_ttl(_: Reader, item: Item) -> Action:
         return ofp.DecTtl(span=item.span)
     ids = re.split(r"[, ]+", item.value.strip(", "))
     if not all(part.isdecimal() and int(part) <= 0xFFFF for part in ids):
-        raise _wrong("these are not controller ids", item, "numbers, 0 to 65535")
+        raise wrong("these are not controller ids", item, "numbers, 0 to 65535")
     return ofp.DecTtl(tuple(int(part) for part in ids), span=item.span)
 
 
@@ -417,10 +186,10 @@ _CT_KEYS: Final = ("commit", "force", "table", "zone", "alg", "nat", "exec")
 
 def _zone(part: Item) -> int | Subfield:
     if part.value[:1].isdecimal():
-        return _number(part, 0xFFFF, "zone")
-    zone = _whole_subfield(part.value, part.value_start)
+        return read_number(part, 0xFFFF, "zone")
+    zone = whole_subfield(part.value, part.value_start)
     if zone.width != 16:
-        raise _wrong(
+        raise wrong(
             f"a zone is 16 bits wide and these are {zone.width} (OFPBAC_BAD_SET_LEN)", part
         )
     return zone
@@ -442,12 +211,12 @@ def _ct(reader: Reader, item: Item) -> Action:
             case "table":
                 table = table_number(part.value, part.value_start)
                 if table == 255:
-                    raise _wrong("there is no such table", part, "0 to 254")
+                    raise wrong("there is no such table", part, "0 to 254")
             case "zone":
                 zone = _zone(part)
             case "alg":
                 if part.value not in ("ftp", "tftp"):
-                    raise _wrong("there is no such helper", part, "ftp or tftp")
+                    raise wrong("there is no such helper", part, "ftp or tftp")
                 alg = part.value
             case "nat":
                 nat = _only_nat(nat, read_nat(reader.text, part), part)
@@ -458,11 +227,11 @@ def _ct(reader: Reader, item: Item) -> Action:
                     else:
                         executed.append(nested)
             case _:
-                raise _unknown_argument(part, "ct", _CT_KEYS)
+                raise unknown_argument(part, "ct", _CT_KEYS)
     if force and not commit:
-        raise _wrong("ct cannot force without commit", item, "commit,force")
+        raise wrong("ct cannot force without commit", item, "commit,force")
     if not commit and (executed or (nat is not None and (nat.src or nat.dst))):
-        raise _wrong(
+        raise wrong(
             "ct without commit takes no exec and only a bare nat (OFPBAC_BAD_ARGUMENT)", item
         )
     return ofp.Ct(zone, table, commit, force, alg, nat, tuple(executed), span=item.span)
@@ -482,14 +251,14 @@ _CONJUNCTION = re.compile(r"\s*(\w+)\s*,\s*(\w+)\s*/\s*(\w+)\s*\Z")
 def _conjunction(_: Reader, item: Item) -> Action:
     found = _CONJUNCTION.match(item.value)
     if found is None:
-        raise _wrong("this is not a conjunction", item, "conjunction(ID,K/N)")
+        raise wrong("this is not a conjunction", item, "conjunction(ID,K/N)")
     try:
         conj_id = integer(found[1], 0xFFFFFFFF, "conjunction id")
         clause, n_clauses = integer(found[2], 255, "clause"), integer(found[3], 255, "number")
     except InputError as error:
-        raise _at(error, item) from None
+        raise at_value(error, item) from None
     if not 2 <= n_clauses <= 64 or not 1 <= clause <= n_clauses:
-        raise _wrong("these clauses cannot be", item, "K/N with 1 <= K <= N and 2 <= N <= 64")
+        raise wrong("these clauses cannot be", item, "K/N with 1 <= K <= N and 2 <= N <= 64")
     return ofp.Conjunction(conj_id, clause, n_clauses, span=item.span)
 
 
@@ -499,14 +268,14 @@ _CHECKED_LENGTH = re.compile(r"\(?([^)]*)\)?->(.+)\Z")
 def _check_pkt_larger(_: Reader, item: Item) -> Action:
     found = _CHECKED_LENGTH.match(item.value)
     if found is None:
-        raise _wrong("this is not a check", item, "check_pkt_larger(LENGTH)->FIELD[BIT]")
-    dst = _whole_subfield(found[2], item.value_start + found.start(2))
+        raise wrong("this is not a check", item, "check_pkt_larger(LENGTH)->FIELD[BIT]")
+    dst = whole_subfield(found[2], item.value_start + found.start(2))
     if dst.width != 1:
-        raise _wrong("the result is one bit", item, "FIELD[BIT] after '->'")
+        raise wrong("the result is one bit", item, "FIELD[BIT] after '->'")
     try:
         length = integer(found[1], 0xFFFF, "length in bytes")
     except InputError as error:
-        raise _at(error, item) from None
+        raise at_value(error, item) from None
     return ofp.CheckPktLarger(length, dst, span=item.span)
 
 
@@ -517,7 +286,7 @@ def _write_metadata(_: Reader, item: Item) -> Action:
         mask = integer(mask_text, ones, "mask") if slash else ones
         value = integer(value_text, ones, "value of metadata")
     except InputError as error:
-        raise _at(error, item) from None
+        raise at_value(error, item) from None
     return ofp.WriteMetadata(value, mask, span=item.span)
 
 
@@ -527,7 +296,7 @@ def _goto_table(_: Reader, item: Item) -> Action:
 
 def _nested(reader: Reader, item: Item, outer: str) -> tuple[Action, ...]:
     if reader.depth >= MAX_DEPTH:
-        raise _wrong("actions are nested too deeply here", item, f"at most {MAX_DEPTH} levels")
+        raise wrong("actions are nested too deeply here", item, f"at most {MAX_DEPTH} levels")
     inner = reader._replace(depth=reader.depth + 1, outer=outer)
     return _read_list(inner, item.value_start, item.value_end)
 
@@ -565,7 +334,7 @@ def _numbered(
     make: Callable[[int, Span], Action], limit: int, what: str
 ) -> Callable[[Reader, Item], Action]:
     def function(_: Reader, item: Item) -> Action:
-        return make(_number(item, limit, what), item.span)
+        return make(read_number(item, limit, what), item.span)
 
     return function
 
@@ -576,27 +345,7 @@ _ACTIONS: Final[dict[str, Callable[[Reader, Item], Action]]] = {
     "group": _numbered(lambda n, s: ofp.Group(n, span=s), _U32, "group"),
     "controller": _controller,
     "enqueue": _enqueue,
-    "set_field": _set_field,
-    "load": _load,
-    "move": _move,
-    "push": _push,
-    "pop": _pop,
-    "mod_vlan_vid": _modify("dl_vlan", _up_to(0xFFF, "VLAN id")),
-    "set_vlan_vid": _modify("dl_vlan", _up_to(0xFFF, "VLAN id")),
-    "mod_vlan_pcp": _modify("dl_vlan_pcp", _up_to(7, "VLAN priority")),
-    "set_vlan_pcp": _modify("dl_vlan_pcp", _up_to(7, "VLAN priority")),
-    "mod_dl_src": _modify("eth_src", _by(mac)),
-    "mod_dl_dst": _modify("eth_dst", _by(mac)),
-    "mod_nw_src": _modify("ip_src", _by(ipv4)),
-    "mod_nw_dst": _modify("ip_dst", _by(ipv4)),
-    "mod_nw_tos": _modify("nw_tos", _dscp, 0xFC),
-    "mod_nw_ecn": _modify("nw_ecn", _up_to(3, "ECN value")),
-    "mod_nw_ttl": _modify("nw_ttl", _up_to(0xFF, "time to live")),
-    "set_nw_ttl": _modify("nw_ttl", _up_to(0xFF, "time to live"), spelled="mod_nw_ttl"),
-    "mod_tp_src": _modify("tcp_src", _up_to(0xFFFF, "port")),
-    "mod_tp_dst": _modify("tcp_dst", _up_to(0xFFFF, "port")),
-    "set_tunnel": _set_tunnel,
-    "set_tunnel64": _set_tunnel,
+    **SETTERS,
     "strip_vlan": _plain(lambda s: ofp.StripVlan(span=s)),
     "pop_vlan": _plain(lambda s: ofp.StripVlan(span=s)),
     "push_vlan": _push_vlan,

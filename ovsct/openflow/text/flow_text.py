@@ -14,7 +14,8 @@ from ovsct.errors import InputError
 from ovsct.openflow.flow import DEFAULT_PRIORITY, FLAG_NAMES, Flow, FlowStats
 from ovsct.openflow.prereq import check_actions, normalize
 from ovsct.openflow.text.action_format import format_actions
-from ovsct.openflow.text.action_text import read_actions, table_number
+from ovsct.openflow.text.action_text import read_actions
+from ovsct.openflow.text.argument import table_number
 from ovsct.openflow.text.lexer import Item, items, nearest
 from ovsct.openflow.text.match_text import PROTOCOLS, MatchBuilder, format_match, unknown_field
 from ovsct.openflow.text.names import BY_NAME, BY_WIRE_NAME, UNMODELLED
