@@ -1,0 +1,172 @@
+"""The lane ``tc-script``: a plain TC rule set, as ``tc`` commands, with no OVS behind it.
+
+What no filter takes is handed to the host's own stack, with the connection that ``ct`` attached
+still on it: netfilter's hooks then see a packet that is already tracked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from ovsct.conntrack.dump import dpctl_line, proc_line
+from ovsct.conntrack.netfilter import Netfilter
+from ovsct.errors import InputError
+from ovsct.lane import STACK, Arrival, Connection, Drop, Event, Outcome, Output, Step, Via
+from ovsct.packet.packet import parse
+from ovsct.tc.actions import Mirred
+from ovsct.tc.filters import Filter
+from ovsct.tc.ingress import Fate, TcIngress
+from ovsct.tc.text.command import Command, FilterCommand, QdiscCommand, Verb, read_script
+
+_VIA: Final = (Via.TC,)
+_PASSED: Final = (Fate.STACK, Fate.MISS)
+
+
+class TcScript:
+    """A host whose ports have TC filters and nothing else.
+
+    Args:
+        text: ``tc`` commands, one a line; device ``p<n>`` is port n. If none of them adds a
+            qdisc, every port has one.
+        ports: the ports that are there; None for those that the commands name.
+        kernel: whose rules TC and conntrack follow, ``6.1`` or ``6.12``.
+        netfilter: the conntrack, if it is to be shared; its kernel is then taken.
+        trace: whether outcomes carry steps.
+
+    Raises:
+        InputError: a command that ``tc`` or the kernel would refuse, or that is not modelled.
+    """
+
+    name = "tc-script"
+
+    def __init__(
+        self,
+        text: str,
+        ports: Iterable[int] | None = None,
+        *,
+        kernel: str = "6.1",
+        netfilter: Netfilter | None = None,
+        trace: bool = False,
+        file: str | None = None,
+    ) -> None:
+        commands = list(read_script(text, file=file))
+        known = _ports_named(commands) if ports is None else frozenset(ports)
+        self.netfilter = netfilter if netfilter is not None else Netfilter(kernel=kernel)
+        self.tc = TcIngress(known, self.netfilter)
+        self.trace = trace
+        self.now = 0.0
+        _Loader(self.tc, commands, file).run(commands)
+
+    def receive(self, packet: Arrival) -> Outcome:
+        """Take one frame.
+
+        Raises:
+            InputError: there is no such port.
+        """
+        now, port, frame = packet
+        self.now = now
+        if port not in self.tc.ports:
+            raise InputError(
+                f"packet on port {port}, which is not there", token=str(port),
+                expected=f"one of {', '.join(map(str, sorted(self.tc.ports)))}",
+            )  # fmt: skip
+        if len(frame) < 14:
+            return Outcome((), Drop.MALFORMED, ())
+        steps: list[Step] | None = [] if self.trace else None
+        result = self.tc.run(parse(frame, port), port, now, steps=steps)
+        out = result.outputs
+        if result.fate in _PASSED:
+            out.append(Output(STACK, result.packet.frame))
+        return Outcome(out, None if out else result.drop, _VIA, steps or ())
+
+    def advance(self, now: float) -> Sequence[Event]:
+        """Let flows and connections age until `now`."""
+        self.now = now
+        return self.tc.advance(now)
+
+    def connections(self) -> Sequence[Connection]:
+        """What conntrack holds now."""
+        return self.tc.connections(self.now)
+
+    def dump_conntrack(self, form: str = "dpctl") -> list[str]:
+        """The lines of ``dpctl/dump-conntrack``, or (`form` ``proc``) of /proc/net/nf_conntrack."""
+        write = dpctl_line if form == "dpctl" else proc_line
+        return [write(connection) for connection in self.connections()]
+
+
+def _ports_named(commands: Iterable[Command]) -> frozenset[int]:
+    found: set[int] = set()
+    for command in commands:
+        if isinstance(command, QdiscCommand):
+            found.add(command.port)
+        else:
+            found.update(_ports_of(command.filter))
+    return frozenset(found)
+
+
+def _ports_of(entry: Filter) -> set[int]:
+    return {entry.port} | {each.port for each in entry.actions if isinstance(each, Mirred)}
+
+
+class _Loader:
+    """Carries out the commands of a script in order, and names the line of a failure."""
+
+    def __init__(self, tc: TcIngress, commands: Sequence[Command], file: str | None) -> None:
+        self._tc = tc
+        self._file = file
+        implied = not any(isinstance(command, QdiscCommand) for command in commands)
+        self._qdiscs: set[int] = set(tc.ports) if implied else set()
+
+    def run(self, commands: Iterable[Command]) -> None:
+        for command in commands:
+            try:
+                if isinstance(command, QdiscCommand):
+                    self._qdisc(command)
+                else:
+                    self._filter(command)
+            except InputError as error:
+                raise error.at(file=self._file, line=command.line) from None
+
+    def _qdisc(self, command: QdiscCommand) -> None:
+        self._need_port(command.port)
+        if command.add:
+            if command.port in self._qdiscs:
+                raise InputError("Exclusivity flag on, cannot modify", token=f"p{command.port}")
+            self._qdiscs.add(command.port)
+            return
+        if command.port not in self._qdiscs:
+            raise InputError("Cannot find specified qdisc on specified device",
+                             token=f"p{command.port}")  # fmt: skip
+        self._qdiscs.remove(command.port)
+        for chain in list(self._tc.blocks[command.port].chains):
+            self._tc.delete(command.port, chain)
+
+    def _filter(self, command: FilterCommand) -> None:
+        entry = command.filter
+        for port in sorted(_ports_of(entry)):
+            self._need_port(port)
+        if entry.port not in self._qdiscs:
+            raise InputError(
+                "Parent Qdisc doesn't exists", token=f"p{entry.port}",
+                hint=f"put `tc qdisc add dev p{entry.port} ingress` before it",
+            )  # fmt: skip
+        if command.verb is Verb.ADD:
+            self._tc.add(entry)
+        elif command.verb is Verb.REPLACE:
+            self._tc.replace(entry)
+        elif command.verb is Verb.CHANGE:
+            block = self._tc.blocks[entry.port]
+            block.find(entry.chain, entry.prio, entry.handle, command.protocol)
+            self._tc.replace(entry)
+        else:
+            self._tc.delete(
+                entry.port, entry.chain, entry.prio, entry.handle, command.protocol
+            )
+
+    def _need_port(self, port: int) -> None:
+        if port not in self._tc.ports:
+            raise InputError(
+                f'Cannot find device "p{port}"', token=f"p{port}",
+                expected=f"one of {', '.join(f'p{n}' for n in sorted(self._tc.ports))}",
+            )  # fmt: skip

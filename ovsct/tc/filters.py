@@ -1,0 +1,85 @@
+"""A TC filter as data, and as it stands installed with its counters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from ovsct.tc.actions import Action
+from ovsct.tc.keys import ETH_P_ALL
+
+if TYPE_CHECKING:
+    from ovsct.tc.classify import Pass
+
+FLOWER: Final = "flower"
+MATCHALL: Final = "matchall"
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """One filter, as ``tc filter add`` describes it.
+
+    `port` is the port whose ingress it sits at; `chain`, `prio` (0: let TC choose), `protocol`
+    (an Ethernet type, host order; 3 is ``all``) and `handle` (0: let TC choose) say where. `value`
+    and `mask` are laid out as a flow key with the meaning of :mod:`ovsct.tc.keys`; a matchall
+    filter has none. `cookie` is up to 16 bytes of the user's own.
+    """
+
+    port: int
+    protocol: int = ETH_P_ALL
+    value: int = 0
+    mask: int = 0
+    actions: tuple[Action, ...] = ()
+    chain: int = 0
+    prio: int = 0
+    handle: int = 0
+    kind: str = FLOWER
+    skip_hw: bool = False
+    skip_sw: bool = False
+    cookie: bytes | None = None
+
+
+class Counter:
+    """What one action has counted. `used` is when last, in seconds; None: never.
+
+    `bytes` are those of the packets as TC sees them at ingress: without the Ethernet header, with
+    padding, and not less when act_ct has trimmed that (``qdisc_pkt_len``).
+    """
+
+    __slots__ = ("bytes", "drops", "overlimits", "packets", "used")
+
+    def __init__(self) -> None:
+        self.packets = 0
+        self.bytes = 0
+        self.drops = 0
+        self.overlimits = 0
+        self.used: float | None = None
+
+
+Execute: TypeAlias = "Callable[[Pass], int]"
+"""An action made ready to run: it returns a verdict of :mod:`ovsct.tc.verdict`."""
+
+
+class Installed:
+    """A filter at its place: `filter` with prio and handle filled in, and its `program`."""
+
+    __slots__ = ("filter", "program", "since")
+
+    def __init__(
+        self, entry: Filter, program: tuple[tuple[Execute, Counter], ...], since: float
+    ) -> None:
+        self.filter = entry
+        self.program = program
+        self.since = since
+
+    @property
+    def counters(self) -> tuple[Counter, ...]:
+        """One counter an action."""
+        return tuple(counter for _, counter in self.program)
+
+    @property
+    def used(self) -> float:
+        """When a packet last ran through it (or when it was added), in seconds."""
+        times = [counter.used for _, counter in self.program if counter.used is not None]
+        return max(times, default=self.since)

@@ -1,0 +1,212 @@
+"""TC at the ingress of every port: filters in, packets through (net/core/dev.c).
+
+:class:`TcIngress` holds the filters of all ports and runs packets through them. It is the whole
+of the lane ``tc-script`` and the first half of the lane ``tc``, where OVS takes what TC did not
+finish.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from ovsct.conntrack.flowtable import FlowTable
+from ovsct.conntrack.netfilter import Entry, Netfilter
+from ovsct.errors import OvsctError
+from ovsct.lane import STACK, Connection, Drop, Event, Output, Step, StepKind
+from ovsct.packet.packet import Packet
+from ovsct.tc import actions as act
+from ovsct.tc.act_ct import make_ct
+from ovsct.tc.act_mirred import make_gact, make_mirred
+from ovsct.tc.act_rewrite import make_csum, make_mpls, make_pedit, make_skbedit, make_vlan
+from ovsct.tc.chains import Block
+from ovsct.tc.classify import Pass, classify
+from ovsct.tc.filters import Counter, Execute, Filter, Installed
+from ovsct.tc.verdict import CONSUMED, QUEUED, SHOT, STOLEN, TRAP, UNSPEC
+
+NEST_LIMITS: Final = {"6.1": 4, "6.12": 3}
+"""Redirects into an ingress that may follow each other: MIRRED_NEST_LIMIT, MIRRED_DEFER_LIMIT."""
+
+
+class Fate(StrEnum):
+    """What became of a packet that came in. Closed."""
+
+    SENT = "sent"
+    """A redirect took it, or an action swallowed it (stolen, trap); what left is in `outputs`."""
+    HELD = "held"
+    """A fragment that waits for the others."""
+    DROP = "drop"
+    STACK = "stack"
+    """A filter let it pass."""
+    MISS = "miss"
+    """No filter matched in chain `chain`: to the stack, or, with tc_skb_ext, on to OVS."""
+
+
+class Result(NamedTuple):
+    """One packet's way through TC.
+
+    `packet` is the packet as it was at the end, `chain` the chain in which nothing matched;
+    `post_ct` and `zone` complete what ``struct tc_skb_ext`` hands on (`packet` has the mru).
+    """
+
+    fate: Fate
+    outputs: list[Output]
+    drop: Drop | None
+    packet: Packet
+    chain: int
+    post_ct: bool
+    zone: int
+
+
+_FATES: Final = {
+    STOLEN: Fate.SENT, QUEUED: Fate.SENT, TRAP: Fate.SENT, CONSUMED: Fate.SENT, SHOT: Fate.DROP,
+    UNSPEC: Fate.MISS,
+}  # fmt: skip
+"""sch_handle_ingress(): every other verdict lets the packet pass."""
+
+_Maker = Callable[[act.Action, Counter, "TcIngress"], Execute]
+
+
+def _makers() -> dict[type[act.Action], _Maker]:
+    return {
+        act.Gact: lambda a, c, e: make_gact(a),  # type: ignore[arg-type]
+        act.Ct: lambda a, c, e: make_ct(a, e),  # type: ignore[arg-type]
+        act.Mirred: make_mirred,  # type: ignore[dict-item]
+        act.Pedit: lambda a, c, e: make_pedit(a, c),  # type: ignore[arg-type]
+        act.Csum: lambda a, c, e: make_csum(a, c),  # type: ignore[arg-type]
+        act.Vlan: lambda a, c, e: make_vlan(a, c),  # type: ignore[arg-type]
+        act.Mpls: lambda a, c, e: make_mpls(a, c),  # type: ignore[arg-type]
+        act.Skbedit: lambda a, c, e: make_skbedit(a, c),  # type: ignore[arg-type]
+    }
+
+
+_MAKERS: Final = _makers()
+
+
+class TcIngress:
+    """The ingress filters of a host's ports, and what they share.
+
+    Args:
+        ports: the ports that are there (and up).
+        netfilter: the conntrack of the host; its kernel is the kernel of TC too.
+    """
+
+    def __init__(self, ports: Iterable[int], netfilter: Netfilter) -> None:
+        self.ports = frozenset(ports)
+        self.netfilter = netfilter
+        self.kernel = netfilter.kernel
+        self.flows = FlowTable(netfilter)
+        self.blocks: dict[int, Block] = {port: Block() for port in self.ports}
+        self.nest_limit = NEST_LIMITS[self.kernel]
+
+    # -- filters --------------------------------------------------------------------------------
+
+    def add(self, entry: Filter, now: float = 0.0) -> Installed:
+        """``tc filter add``.
+
+        Raises:
+            FilterError: the kernel would refuse it.
+            InputError: the port is not there.
+        """
+        return self._block(entry.port).add(entry, lambda made: self._install(made, now))
+
+    def replace(self, entry: Filter, now: float = 0.0) -> Installed:
+        """``tc filter replace``: a filter with the same handle gives way.
+
+        Raises:
+            FilterError: the kernel would refuse it.
+        """
+        block = self._block(entry.port)
+        return block.add(entry, lambda made: self._install(made, now), exclusive=False)
+
+    def delete(
+        self, port: int, chain: int = 0, prio: int = 0, handle: int = 0,
+        protocol: int | None = None,
+    ) -> list[Installed]:  # fmt: skip
+        """``tc filter del``: one filter, all of a priority, or all of a chain.
+
+        Raises:
+            FilterError: there is none.
+        """
+        return self._block(port).delete(chain, prio, handle, protocol)
+
+    def filters(self, port: int) -> Iterator[Installed]:
+        """The filters of a port, in the order of ``tc filter show``."""
+        return iter(self._block(port))
+
+    def _block(self, port: int) -> Block:
+        block = self.blocks.get(port)
+        if block is None:
+            raise OvsctError(f"TC has no port {port}")
+        return block
+
+    def _install(self, entry: Filter, now: float) -> Installed:
+        program = []
+        for action in entry.actions:
+            counter = Counter()
+            program.append((_MAKERS[type(action)](action, counter, self), counter))
+        return Installed(entry, tuple(program), now)
+
+    # -- packets --------------------------------------------------------------------------------
+
+    def run(
+        self, packet: Packet, port: int, now: float, chain: int = 0,
+        steps: list[Step] | None = None,
+    ) -> Result:  # fmt: skip
+        """Take `packet`, which came in on `port` at `now` (seconds).
+
+        Args:
+            packet: parsed with a VLAN limit of 1 or 2; it is changed.
+            chain: where to begin, if a NIC has already done the chains before.
+            steps: a list to add the trace to, or None.
+        """
+        p = Pass(packet, port, now, [], steps, 0)
+        return self._finish(p, classify(p, self._block(port), chain))
+
+    @staticmethod
+    def _finish(p: Pass, verdict: int) -> Result:
+        fate = _FATES.get(verdict, Fate.STACK)
+        drop = p.drop
+        if fate is Fate.SENT and drop is Drop.HELD:
+            fate = Fate.HELD
+        elif drop is None and (fate is Fate.DROP or (fate is Fate.SENT and not p.outputs)):
+            drop = Drop.FILTER
+        if drop is not None and p.steps is not None:
+            p.note(StepKind.DROP, drop.value)
+        return Result(fate, p.outputs, drop, p.packet, p.chain, p.post_ct, p.zone)
+
+    def come_in(self, p: Pass, port: int) -> None:
+        """``mirred ingress``: a copy comes in at `port`; what nothing takes is the stack's."""
+        packet = p.packet.fork()
+        packet.conn = None
+        packet.ct_info = 0
+        packet.mru = 0
+        inner = Pass(packet, port, p.now, p.outputs, p.steps, p.nest + 1)
+        result = self._finish(inner, classify(inner, self._block(port)))
+        if result.fate in (Fate.STACK, Fate.MISS):
+            p.outputs.append(Output(STACK, result.packet.frame))
+
+    # -- time and state -------------------------------------------------------------------------
+
+    def advance(self, now: float) -> Sequence[Event]:
+        """Let flows and connections age until `now` (seconds)."""
+        events = [*self.flows.advance(now), *self.netfilter.advance(now)]
+        events.sort(key=lambda event: event.at)
+        return events
+
+    def connections(self, now: float) -> Sequence[Connection]:
+        """What is tracked at `now`."""
+        return self.netfilter.connections(now)
+
+    def kill(self, entry: Entry) -> None:
+        """``nf_ct_kill()`` of a connection that the flow table may know."""
+        self.netfilter.kill(entry)
+
+    def defragment(self, p: Pass, zone: int) -> int | None:
+        """``tcf_ct_handle_fragments()``: None to go on with ``p.packet``, or a verdict."""
+        return None
+
+    def fragment(self, p: Pass, port: int) -> None:
+        """``sch_fragment()``: send ``p.packet`` in the pieces that it came in."""
+        raise NotImplementedError
