@@ -42,6 +42,7 @@ def test_zone_mark_and_labels() -> None:
 
 
 def test_lines_that_are_no_connection_are_refused() -> None:
-    for line in ("", "tcp,zone=3", "xyz," + _FTP_DATA[4:], _FTP_DATA + ",(", "tcp,orig=(src)", _NO_SOURCE):
+    unknown, trailing = "xyz," + _FTP_DATA[4:], _FTP_DATA + ",("
+    for line in ("", "tcp,zone=3", unknown, trailing, "tcp,orig=(src)", _NO_SOURCE):
         with pytest.raises(InputError):
             parse_conntrack_line(line)
