@@ -7,7 +7,7 @@ The OpenFlow error that a switch would send stands in brackets in the text of ea
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -66,6 +66,8 @@ class _Packet:
     nw_proto: int
     tags: list[bool]
     """For each VLAN tag, whether it is known to be there."""
+    misfits: list[Action]
+    """Actions that do not fit the packet, which OpenFlow 1.0 puts up with and later ones do not."""
 
     @classmethod
     def of(cls, match: Match, table: int) -> _Packet:
@@ -73,9 +75,10 @@ class _Packet:
             bool(SLOTS[name].get(match.value) & VLAN_PRESENT)
             for name in ("vlan_tci", "vlan_tci1")
         ]
-        return cls(match, table, _DL_TYPE.get(match.value), _NW_PROTO.get(match.value), tags)
+        return cls(match, table, _DL_TYPE.get(match.value), _NW_PROTO.get(match.value), tags, [])
 
     def copy(self) -> _Packet:
+        """For nested actions: what they do to the packet ends with them, their misfits do not."""
         return replace(self, tags=list(self.tags))
 
     @property
@@ -148,12 +151,42 @@ def _enqueue(action: ofp.Enqueue, _: _Packet) -> None:
         raise _refuse(action, "this port has no queues", "OFPBAC_BAD_OUT_PORT")
 
 
+def _is_ip(packet: _Packet) -> bool:
+    return packet.dl_type in _IP
+
+
+def _has_ports(packet: _Packet) -> bool:
+    return _is_ip(packet) and packet.nw_proto in (6, 17, 132) and not packet.later
+
+
+_OLDER_WORDS: Final[dict[str, Callable[[_Packet], bool]]] = {
+    "mod_vlan_vid": lambda _: True,
+    "mod_vlan_pcp": lambda _: True,
+    "set_vlan_vid": lambda p: p.tags[0],
+    "set_vlan_pcp": lambda p: p.tags[0],
+    "mod_dl_src": lambda _: True,
+    "mod_dl_dst": lambda _: True,
+    "mod_nw_src": lambda p: p.dl_type == _IPV4,
+    "mod_nw_dst": lambda p: p.dl_type == _IPV4,
+    "mod_nw_tos": _is_ip,
+    "mod_nw_ecn": _is_ip,
+    "mod_nw_ttl": _is_ip,
+    "mod_tp_src": _has_ports,
+    "mod_tp_dst": _has_ports,
+    "set_tunnel": lambda _: True,
+    "set_tunnel64": lambda _: True,
+}
+"""What a packet must be for each of the older words that set a field to fit it."""
+
+
 def _set_field(action: ofp.SetField, packet: _Packet) -> None:
-    if action.spelled in ("mod_vlan_vid", "mod_vlan_pcp", "set_vlan_vid", "set_vlan_pcp"):
-        packet.tags[0] = True
+    fits = _OLDER_WORDS.get(action.spelled)
+    if fits is not None:  # the older words do nothing to a packet that they do not fit
+        if not fits(packet):
+            packet.misfits.append(action)
+        if action.field.name in ("dl_vlan", "dl_vlan_pcp"):
+            packet.tags[0] = True
         return
-    if action.spelled not in ("set_field", "load"):
-        return  # the older words do nothing to a packet that they do not fit
     _need_prereq(action, action.field, packet)
     if action.field.name == "vlan_vid" and not packet.tags[0]:
         raise _refuse(
@@ -177,16 +210,32 @@ def _push_vlan(action: ofp.PushVlan, packet: _Packet) -> None:
     packet.tags = [True, *packet.tags[:-1]]
 
 
-def _strip_vlan(_: ofp.StripVlan, packet: _Packet) -> None:
+def _dec_ttl(action: ofp.DecTtl, packet: _Packet) -> None:
+    if not _is_ip(packet):
+        packet.misfits.append(action)
+
+
+def _mpls_ttl(action: ofp.SetMplsTtl | ofp.DecMplsTtl, packet: _Packet) -> None:
+    if packet.dl_type not in _MPLS:
+        packet.misfits.append(action)
+
+
+def _strip_vlan(action: ofp.StripVlan, packet: _Packet) -> None:
+    if not packet.tags[0]:
+        packet.misfits.append(action)
     packet.tags = [*packet.tags[1:], False]
 
 
 def _push_mpls(action: ofp.PushMpls, packet: _Packet) -> None:
+    if not packet.ethernet:
+        packet.misfits.append(action)
     packet.dl_type = action.ethertype
     packet.nw_proto = 0
 
 
 def _pop_mpls(action: ofp.PopMpls, packet: _Packet) -> None:
+    if not packet.ethernet or packet.dl_type not in _MPLS:
+        packet.misfits.append(action)
     packet.dl_type = action.ethertype
 
 
@@ -238,8 +287,13 @@ def _goto_table(action: ofp.GotoTable, packet: _Packet) -> None:
         )
 
 
-def _nested(action: ofp.Clone | ofp.WriteActions, packet: _Packet) -> None:
+def _clone(action: ofp.Clone, packet: _Packet) -> None:
     _each(action.actions, packet.copy())
+
+
+def _write_actions(action: ofp.WriteActions, packet: _Packet) -> None:
+    # What an action set finds when it runs is not known here, so misfits in it do not count.
+    _each(action.actions, replace(packet, tags=list(packet.tags), misfits=[]))
 
 
 _CHECKS: Final[dict[type[Action], Callable[[Any, _Packet], None]]] = {
@@ -252,12 +306,15 @@ _CHECKS: Final[dict[type[Action], Callable[[Any, _Packet], None]]] = {
     ofp.StackPop: lambda a, p: _source(a, a.dst, p),
     ofp.PushVlan: _push_vlan,
     ofp.StripVlan: _strip_vlan,
+    ofp.DecTtl: _dec_ttl,
+    ofp.SetMplsTtl: _mpls_ttl,
+    ofp.DecMplsTtl: _mpls_ttl,
     ofp.PushMpls: _push_mpls,
     ofp.PopMpls: _pop_mpls,
     ofp.Resubmit: _resubmit,
     ofp.Ct: _ct,
-    ofp.Clone: _nested,
-    ofp.WriteActions: _nested,
+    ofp.Clone: _clone,
+    ofp.WriteActions: _write_actions,
     ofp.Meter: _meter,
     ofp.GotoTable: _goto_table,
 }
@@ -361,10 +418,48 @@ def _verify_conjunction(actions: tuple[Action, ...]) -> None:
             )
 
 
-def check_actions(actions: tuple[Action, ...], match: Match, table: int) -> None:
-    """Raise InputError if a switch would refuse these actions under this match in this table."""
+def _newer_than_1_0(actions: tuple[Action, ...]) -> str | None:
+    """The name of something here that OpenFlow 1.0 does not have, if there is any."""
+    for action in actions:
+        match action:
+            case ofp.PushVlan():
+                return "push_vlan"
+            case ofp.Meter():
+                return "meter"
+            case ofp.Clone() | ofp.WriteActions():
+                nested = _newer_than_1_0(action.actions)
+                if nested:
+                    return nested
+            case _:
+                pass
+    return None
+
+
+_NEWER_FLAGS: Final = ("reset_counts", "no_packet_counts", "no_byte_counts")
+
+
+def check_actions(
+    actions: tuple[Action, ...],
+    match: Match,
+    table: int,
+    flags: Collection[str] = frozenset(),
+) -> None:
+    """Raise InputError if a switch would refuse these actions under this match in this table.
+
+    `flags` are those of the flow: some need a version of OpenFlow that is strict about actions
+    that do not fit the match.
+    """
     verify(actions)
-    _each(actions, _Packet.of(match, table))
+    packet = _Packet.of(match, table)
+    _each(actions, packet)
+    if packet.misfits:
+        newer = _newer_than_1_0(actions) or next((f for f in _NEWER_FLAGS if f in flags), None)
+        if newer:
+            raise _refuse(
+                packet.misfits[0],
+                f"this does not fit the match, which {newer} does not allow",
+                "OFPBAC_MATCH_INCONSISTENT",
+            )
 
 
 # The match itself -----------------------------------------------------------------------------

@@ -222,6 +222,7 @@ set_field:80->tcp_dst
 set_field:80/0xff->tcp_dst
 set_field:46->ip_dscp
 set_field:184->nw_tos
+load:184->NXM_OF_IP_TOS[]
 set_field:1->nw_ecn
 set_field:64->nw_ttl
 set_field:0x100000001->xreg0
@@ -497,6 +498,11 @@ table=5,ip actions=goto_table:5
 table=5,ip actions=goto_table:3
 ip actions=dec_ttl(,)
 ip actions=group:x
+actions=mod_nw_src:1.2.3.4,push_vlan:0x8100
+ip actions=mod_tp_dst:80,push_vlan:0x8100
+actions=clone(dec_ttl),push_vlan:0x8100
+reset_counts,actions=strip_vlan
+ip actions=meter:3,set_mpls_ttl:3
 ip actions=set_queue:x
 """.strip().split("\n")
 """What both ovs-ofctl and a reader of its text must refuse."""

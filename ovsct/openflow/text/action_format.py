@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from ovsct.openflow import actions as ofp
 from ovsct.openflow.actions import Action, Subfield
-from ovsct.openflow.text.names import bits_of, printed_name
+from ovsct.openflow.text.names import bits_of, printed_name, whole_mask
 from ovsct.openflow.text.values import (
     format_ipv4,
     format_ipv6,
@@ -65,7 +65,7 @@ def _runs(mask: int) -> Iterator[tuple[int, int]]:
 
 
 def _load(action: ofp.SetField) -> str:
-    if action.mask == action.field.ones and action.field.width <= 64:
+    if action.mask == whole_mask(action.field) and action.field.width <= 64:
         name = printed_name(action.field)
         return f"load:{hexadecimal(action.value)}->{name}[]"
     loads = (
@@ -91,7 +91,9 @@ def _set_field(action: ofp.SetField) -> str:
     if word == "load":
         return _load(action)
     if word == "set_field":
-        value = format_value(action.field, action.value, action.mask)
+        whole = action.mask == whole_mask(action.field)
+        mask = action.field.ones if whole else action.mask
+        value = format_value(action.field, action.value, mask)
         return f"set_field:{value}->{action.field.name}"
     return f"{word}:{_MODIFIED.get(word, str)(action.value)}"
 

@@ -26,16 +26,19 @@ class Reader(NamedTuple):
 
 
 def at_value(error: InputError, item: Item) -> InputError:
+    """The error with the column of the item's value."""
     return error.at(column=item.value_start + 1)
 
 
 def wrong(problem: str, item: Item, expected: str | None = None) -> InputError:
+    """An error about the item's value."""
     return InputError(
         problem, column=item.value_start + 1, token=item.value or item.key, expected=expected
     )
 
 
 def read_number(item: Item, limit: int, what: str) -> int:
+    """The item's value, a number of 0 to `limit`; raises InputError that calls it `what`."""
     if not item.value:
         raise InputError(
             f"{item.key} needs a {what}", column=item.start + 1, token=item.key
@@ -47,6 +50,7 @@ def read_number(item: Item, limit: int, what: str) -> int:
 
 
 def read_port(reader: Reader, text: str, start: int) -> int:
+    """The port that `text` at column `start` (from 0) says; raises InputError."""
     try:
         return port(text, reader.ports)
     except InputError as error:

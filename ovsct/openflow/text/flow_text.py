@@ -151,8 +151,9 @@ def _read_flow(line: str, file: str | None, number: int | None, ports: Ports) ->
             raise _unknown_word(item)
     actions = read_actions(line, marker.end(), len(line), ports)
     table = int(settings.pop("table", 0))
-    check_actions(actions, builder.done(), table)
-    match, dropped = normalize(builder.done())
+    said = builder.done()
+    check_actions(actions, said, table, flags)
+    match, dropped = normalize(said)
     return Flow(
         table=table,
         match=match,

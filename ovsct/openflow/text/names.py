@@ -136,3 +136,8 @@ _BITS: Final[dict[str, int]] = {"vlan_vid": 12, "in_port": 16, "ct_state": 32, "
 def bits_of(field: Field) -> int:
     """How many bits ``field[]`` has in OVS, where that is not the width in the key."""
     return _BITS.get(field.name, field.width)
+
+
+def whole_mask(field: Field) -> int:
+    """The bits of a field that setting it whole sets: of nw_tos only the DSCP."""
+    return 0xFC if field.name == "nw_tos" else field.ones

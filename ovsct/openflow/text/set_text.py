@@ -19,7 +19,7 @@ from ovsct.openflow.text.argument import (
 )
 from ovsct.openflow.text.lexer import Item
 from ovsct.openflow.text.match_text import unknown_field
-from ovsct.openflow.text.names import BY_NAME, BY_WIRE_NAME
+from ovsct.openflow.text.names import BY_NAME, BY_WIRE_NAME, whole_mask
 from ovsct.openflow.text.values import integer, ipv4, mac, read_value
 from ovsct.packet.fields import FIELDS
 
@@ -45,6 +45,7 @@ def _set_field(reader: Reader, item: Item) -> Action:
         raise wrong("the two low bits of nw_tos are not DSCP", item, "a multiple of 4")
     if field.name == "dl_vlan" and value > 0xFFF:
         raise wrong("there is no such VLAN", item, "0 to 4095")
+    mask &= whole_mask(field)
     return ofp.SetField(field, value & mask, mask, span=item.span)
 
 
@@ -56,7 +57,7 @@ def _load(_: Reader, item: Item) -> Action:
         value = integer(value_text, (1 << dst.width) - 1, f"value of {dst.width} bits")
     except InputError as error:
         raise at_value(error, item) from None
-    mask = (((1 << dst.width) - 1) << dst.low) & dst.field.ones
+    mask = (((1 << dst.width) - 1) << dst.low) & whole_mask(dst.field)
     return ofp.SetField(dst.field, (value << dst.low) & mask, mask, "load", span=item.span)
 
 
