@@ -2,7 +2,7 @@
 
 One function a keyword, found by the table at the end; each takes the item of text and gives the
 action with its span. Follows OVS lib/ofp-actions.c (``ofpacts_parse__``, ``parse_*``). What an
-action may not do under the flow's match is checked in :mod:`ovsct.openflow.prereq`.
+action may not do under the flow's match is checked in :mod:`ovsct.openflow.check`.
 """
 
 from __future__ import annotations

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from ovsct.errors import InputError
+from ovsct.openflow.check import check_actions
 from ovsct.openflow.flow import DEFAULT_PRIORITY, FLAG_NAMES, Flow, FlowStats
-from ovsct.openflow.prereq import check_actions, normalize
+from ovsct.openflow.prereq import normalize
 from ovsct.openflow.text.action_format import format_actions
 from ovsct.openflow.text.action_text import read_actions
 from ovsct.openflow.text.argument import table_number

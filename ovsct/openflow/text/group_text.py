@@ -12,8 +12,8 @@ from typing import Final
 
 from ovsct.errors import InputError
 from ovsct.openflow.actions import OFPP_CONTROLLER, OFPP_MAX, Action
+from ovsct.openflow.check import verify
 from ovsct.openflow.group import Bucket, Group, GroupType
-from ovsct.openflow.prereq import verify
 from ovsct.openflow.text.action_format import format_actions
 from ovsct.openflow.text.action_text import read_actions
 from ovsct.openflow.text.flow_text import after_command, lines_of
