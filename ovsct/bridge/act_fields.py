@@ -34,6 +34,14 @@ _PRIORITY = SLOTS["skb_priority"]
 _BEYOND_L2: Final = sum(slot.mask for slot in SLOTS.values() if slot.stage >= Stage.L3)
 MAX_MPLS_LABELS: Final = 3
 
+# OVS takes nw_proto 0 for "no network header", so that whatever sets a network field looks at it
+# (3.1.1, CVE-2023-1668, lib/meta-flow.c mf_set_mask_l3_prereqs(); Debian's 3.1.0 has it too).
+_LOOKS_AT_PROTO: Final = frozenset(
+    ("ip_src", "ip_dst", "ipv6_src", "ipv6_dst", "ipv6_label", "ip_dscp", "nw_ecn", "nw_ttl",
+     "arp_op", "arp_sha", "arp_tha", "arp_spa", "arp_tpa")
+)  # fmt: skip
+_MOD_LOOKS_AT_PROTO: Final = frozenset(("mod_nw_tos",))
+
 
 def set_field(ctx: Context, action: of.SetField, _last: bool, _rest: Rest) -> None:
     """set_field, load and the mod_* family: only if the packet has the field."""
@@ -52,6 +60,8 @@ def set_field(ctx: Context, action: of.SetField, _last: bool, _rest: Rest) -> No
         return
     mask = action.key_mask
     ctx.look(mask)
+    if action.field.name in _LOOKS_AT_PROTO or action.spelled in _MOD_LOOKS_AT_PROTO:
+        ctx.look(_PROTO.mask)
     ctx.flow = (ctx.flow & ~mask) | action.key_value
 
 
@@ -208,7 +218,7 @@ def dec_mpls_ttl(ctx: Context, _action: of.DecMplsTtl, _last: bool, _rest: Rest)
 
 def dec_ttl(ctx: Context, action: of.DecTtl, _last: bool, _rest: Rest) -> bool:
     """dec_ttl: at 1 or 0 the packet goes to the controllers and the list ends."""
-    ctx.look(_TTL.mask)
+    ctx.look(_TTL.mask | _PROTO.mask)
     if not is_ip(ctx.flow):
         return False
     if _TTL.get(ctx.flow) > 1:

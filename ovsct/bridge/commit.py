@@ -30,15 +30,13 @@ from ovsct.packet.packet import (
 class Attribute:
     """A settable datapath attribute: its name, and the slots that can be written in it.
 
-    `exact` forces a set without mask; `slow` says that the datapath cannot do it itself;
-    `names_proto` that the attribute also holds the protocol, which is then matched as well.
+    `exact` forces a set without mask; `slow` says that the datapath cannot do it itself.
     """
 
     name: str
     slots: tuple[str, ...]
     exact: bool = False
     slow: bool = False
-    names_proto: bool = False
 
     @property
     def masks(self) -> tuple[int, ...]:
@@ -47,15 +45,10 @@ class Attribute:
 
 
 _ETH: Final = Attribute("eth", ("dl_src", "dl_dst"))
-_IPV4: Final = Attribute("ipv4", ("nw_src", "nw_dst", "nw_tos", "nw_ttl"), names_proto=True)
-_IPV6: Final = Attribute(
-    "ipv6", ("ipv6_src", "ipv6_dst", "ipv6_label", "nw_tos", "nw_ttl"), names_proto=True
-)
+_IPV4: Final = Attribute("ipv4", ("nw_src", "nw_dst", "nw_tos", "nw_ttl"))
+_IPV6: Final = Attribute("ipv6", ("ipv6_src", "ipv6_dst", "ipv6_label", "nw_tos", "nw_ttl"))
 _ARP: Final = Attribute(
-    "arp",
-    ("nw_src", "nw_dst", "nw_proto", "arp_sha", "arp_tha"),
-    slow=True,
-    names_proto=True,
+    "arp", ("nw_src", "nw_dst", "nw_proto", "arp_sha", "arp_tha"), slow=True
 )
 _ND_EXT: Final = Attribute("nd_ext", ("nd_reserved", "nd_options_type"), slow=True)
 _ND: Final = Attribute("nd", ("nd_target", "arp_sha", "arp_tha"), slow=True)
@@ -115,8 +108,6 @@ def _commit_attribute(ctx: Context, attribute: Attribute) -> None:
     ctx.odp.append(odp.Set(attribute.name, ctx.flow & mask, mask, not exact))
     ctx.base = (ctx.base & ~whole) | (ctx.flow & whole)
     ctx.look(mask)
-    if attribute.names_proto:
-        ctx.look(_PROTO.mask)
     if attribute.slow:
         ctx.slow = "action"
 

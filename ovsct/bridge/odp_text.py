@@ -256,7 +256,7 @@ def _ct(track: Track) -> str:
     if track.zone:
         parts.append(f"zone={track.zone}")
     if track.mark is not None:
-        parts.append(f"mark={track.mark[0]:#x}/{track.mark[1]:#x}")
+        parts.append(f"mark={_hex(track.mark[0])}/{_hex(track.mark[1])}")
     if track.label is not None:
         parts.append(f"label={zero_or_hex(*track.label, SLOTS['ct_label'].ones)}")
     if track.helper:
