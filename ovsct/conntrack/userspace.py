@@ -282,6 +282,11 @@ class UserspaceTracker:
         now_ms = milliseconds(now)
         return [neutral(entry, now_ms) for entry in self._living(now_ms)]
 
+    @property
+    def unswept(self) -> int:
+        """How many connections have ended, but still count and hold their translated tuple."""
+        return len(self._ended)
+
     # -- what the control plane asks for ----------------------------------------------------
 
     def set_policy(self, name: str, attributes: Mapping[str, int]) -> None:

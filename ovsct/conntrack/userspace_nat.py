@@ -16,6 +16,7 @@ from ovsct.conntrack.request import Nat, NatKind
 from ovsct.conntrack.tuples import Parts, pack, unpack
 from ovsct.conntrack.userspace_entry import DST, SRC
 from ovsct.conntrack.userspace_validate import inner_headers
+from ovsct.packet.edit import carry_pseudo
 from ovsct.packet.fields import CT_DNAT, CT_SNAT
 from ovsct.packet.nat import rewrite_inner, rewrite_ipv4, rewrite_ipv6
 from ovsct.packet.packet import PROTO_TCP, PROTO_UDP, Packet
@@ -150,6 +151,8 @@ def translate(
     src = other.dst if action == SRC else None
     dst = other.src if action == DST else None
     if related:
+        if other.family == 6:
+            _carry_into_error(packet, other.proto, src, dst)
         rewrite(packet, src, dst)
         _translate_inner(packet, other, REVERSED[action])
     elif other.proto in (PROTO_TCP, PROTO_UDP):
@@ -157,6 +160,21 @@ def translate(
     else:
         rewrite(packet, src, dst)
     return STATE_BITS[action]
+
+
+def _carry_into_error(packet: Packet, proto: int, src: int | None, dst: int | None) -> None:
+    """What 3.1 does to an ICMPv6 error besides: ``nat_packet_ipv6()`` updates the transport
+    checksum of the *quoted* protocol, in the outer packet. So it changes the two bytes of the
+    ICMPv6 message where TCP or UDP would have its checksum.
+    """
+    if proto not in (PROTO_TCP, PROTO_UDP):
+        return
+    buffer = bytearray(packet.frame)
+    for new, at in ((src, packet.l3 + 8), (dst, packet.l3 + 24)):
+        if new is not None:
+            old = int.from_bytes(buffer[at : at + 16], "big")
+            carry_pseudo(buffer, proto, packet.l4, packet.end, old, new, 16)
+    packet.frame = bytes(buffer)
 
 
 def _translate_inner(packet: Packet, other: Parts, action: int) -> None:
