@@ -15,10 +15,10 @@ from typing import Final
 
 from ovsct.packet.carry import carry, carry_pseudo, carry_sctp, no_zero
 from ovsct.packet.checksum import checksum, pseudo_ipv6
-from ovsct.packet.fields import FRAG_LATER, SLOTS
+from ovsct.packet.fields import SLOTS
 from ovsct.packet.nat import rewrite_inner, rewrite_ipv4, rewrite_ipv6
-from ovsct.packet.packet import HEADER_MASK, PROTO_FRAGMENT, Packet
-from ovsct.packet.places import Header, Sum, Write, plan_writes
+from ovsct.packet.packet import PROTO_FRAGMENT, Packet
+from ovsct.packet.places import KIND, Header, Sum, Write, plan_writes
 from ovsct.packet.tags import label_at, pop_mpls, pop_vlan, push_mpls, push_vlan, tags, trunc
 
 __all__ = [
@@ -34,9 +34,6 @@ __all__ = [
 ]
 
 _from_bytes = int.from_bytes
-_DL_TYPE = SLOTS["dl_type"]
-_PROTO = SLOTS["nw_proto"]
-_FRAG = SLOTS["nw_frag"]
 
 
 def set_fields(packet: Packet, value: int, mask: int, *, keep_conn: bool = False) -> None:
@@ -56,18 +53,14 @@ def set_fields(packet: Packet, value: int, mask: int, *, keep_conn: bool = False
         ValueError: the mask names a header slot that no set action can write.
     """
     key = packet.key
-    beside = mask & ~HEADER_MASK
-    if beside:
-        packet.key = key = (key & ~beside) | (value & beside)
-        if beside == mask:
-            return
-    # A later fragment has no transport header: no translation would set one.
-    proto = None if _FRAG.get(key) & FRAG_LATER else _PROTO.get(key)
-    plan = plan_writes(mask & HEADER_MASK, _DL_TYPE.get(key), proto)
-    job = _Job(packet, value, mask, keep_conn)
-    for header, writes in plan:
-        _EDITORS[header](job, writes)
-    packet.frame = bytes(job.buffer)
+    plan = plan_writes(mask, key & KIND)
+    if plan.beside:
+        packet.key = (key & plan.keep) | (value & plan.beside)
+    if plan.headers:
+        job = _Job(packet, value, mask, keep_conn)
+        for header, writes in plan.headers:
+            _EDITORS[header](job, writes)
+        packet.frame = bytes(job.buffer)
 
 
 class _Job:
@@ -89,8 +82,8 @@ class _Job:
         stop = start + write.size
         old = _from_bytes(self.buffer[start:stop], "big")
         new = old & write.keep
-        for part in write.parts:
-            new |= (value >> part.shift & part.ones) << part.low
+        for shift, ones, low in write.parts:
+            new |= (value >> shift & ones) << low
         if new != old:
             self.buffer[start:stop] = new.to_bytes(write.size, "big")
         packet.key = (packet.key & ~write.slots) | (value & write.slots)

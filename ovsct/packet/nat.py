@@ -7,18 +7,31 @@ the other: checksums are carried along, so that a wrong one stays wrong by the s
 
 from __future__ import annotations
 
+from struct import Struct
 from typing import Final
 
 from ovsct.packet.carry import carry, carry_pseudo, carry_sctp, no_zero
-from ovsct.packet.checksum import checksum, pseudo_ipv6
-from ovsct.packet.fields import FRAG_LATER, SLOTS
+from ovsct.packet.checksum import checksum, fold, pseudo_ipv6
+from ovsct.packet.fields import FRAG_ANY, FRAG_LATER, SLOTS
 from ovsct.packet.packet import PROTO_ICMPV6, PROTO_SCTP, PROTO_TCP, PROTO_UDP, Packet
 
 _from_bytes = int.from_bytes
 _PROTO, _FRAG = SLOTS["nw_proto"], SLOTS["nw_frag"]
 _TP_SRC, _TP_DST = SLOTS["tp_src"], SLOTS["tp_dst"]
+_HEADER: Final = Struct(">HII")
+"""Checksum and addresses of an IPv4 header."""
+_PORTS: Final = Struct(">HH")
 _V4: Final = (SLOTS["nw_src"], SLOTS["nw_dst"])
+_KEEP: Final = ~sum(slot.mask for slot in (*_V4, _TP_SRC, _TP_DST))
 _V6: Final = (SLOTS["ipv6_src"], SLOTS["ipv6_dst"])
+
+# nw_proto and nw_frag of packets that are no later fragment: offset of the transport checksum.
+_EVERYDAY_MASK: Final = (_FRAG.mask | _PROTO.mask) >> _FRAG.shift
+_EVERYDAY: Final = {
+    proto << _PROTO.shift - _FRAG.shift | frag: at
+    for proto, at in ((PROTO_TCP, 16), (PROTO_UDP, 6))
+    for frag in (0, FRAG_ANY)
+}
 
 
 def rewrite_ipv4(
@@ -39,7 +52,47 @@ def rewrite_ipv4(
         sport, dport: new ports; None leaves one as it is.
         keep_conn: the connection stays attached, as to a kernel's ``skb``; OVS forgets it.
     """
-    _rewrite_outer(packet, 4, (src, dst), sport, dport, keep_conn)
+    at = _EVERYDAY.get(packet.key >> _FRAG.shift & _EVERYDAY_MASK)
+    l3, l4 = packet.l3, packet.l4
+    if at is None or not l4 or packet.end - l4 < (20 if at == 16 else 8):
+        _rewrite_outer(packet, 4, (src, dst), sport, dport, keep_conn)
+        return
+    # TCP and UDP, all in one go: a chain of updates is one update with the sum of the changes.
+    frame = packet.frame
+    header_sum, old_src, old_dst = _HEADER.unpack_from(frame, l3 + 10)
+    old_sport, old_dport = _PORTS.unpack_from(frame, l4)
+    src = old_src if src is None else src
+    dst = old_dst if dst is None else dst
+    sport = old_sport if sport is None else sport
+    dport = old_dport if dport is None else dport
+    change = 0
+    if src != old_src:
+        change = 0xFFFFFFFF - old_src + src
+    if dst != old_dst:
+        change += 0xFFFFFFFF - old_dst + dst
+    buffer = bytearray(frame)
+    header_sum = 0xFFFF - fold(0xFFFF - header_sum + change)
+    _HEADER.pack_into(buffer, l3 + 10, header_sum, src, dst)
+    if sport != old_sport:
+        change += 0xFFFF - old_sport + sport
+    if dport != old_dport:
+        change += 0xFFFF - old_dport + dport
+    _PORTS.pack_into(buffer, l4, sport, dport)
+    at += l4
+    total = buffer[at] << 8 | buffer[at + 1]
+    if at == l4 + 16 or total:
+        total = 0xFFFF - fold(0xFFFF - total + change)
+        if at != l4 + 16 and not total:
+            total = 0xFFFF
+        buffer[at] = total >> 8
+        buffer[at + 1] = total & 0xFF
+    packet.frame = bytes(buffer)
+    packet.key = (
+        packet.key & _KEEP | src << _V4[0].shift | dst << _V4[1].shift
+        | sport << _TP_SRC.shift | dport << _TP_DST.shift
+    )  # fmt: skip
+    if not keep_conn:
+        packet.conn = None
 
 
 def rewrite_ipv6(

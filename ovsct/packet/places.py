@@ -11,7 +11,7 @@ from enum import Enum, auto
 from functools import lru_cache
 from typing import Final
 
-from ovsct.packet.fields import SLOTS
+from ovsct.packet.fields import FRAG_LATER, SLOTS
 from ovsct.packet.packet import (
     ETH_ARP,
     ETH_IPV4,
@@ -143,15 +143,6 @@ _L3_OF: Final[dict[int, tuple[Header, ...]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """A slot's share of a write: `ones` of it, taken from the key at `shift`, put `low` bits up."""
-
-    shift: int
-    ones: int
-    low: int
-
-
-@dataclass(frozen=True, slots=True)
 class Write:
     """One write of a plan: `keep` are the bits of the place that stay."""
 
@@ -159,25 +150,44 @@ class Write:
     size: int
     covered: Sum
     keep: int
-    parts: tuple[Part, ...]
+    parts: tuple[tuple[int, int, int], ...]
+    """What each slot gives: its shift in the key, which of its bits, and how far up they go."""
     slots: int
     """The bits of the key that it sets."""
 
 
-@lru_cache(maxsize=1024)
-def plan_writes(
-    mask: int, dl_type: int, proto: int | None
-) -> tuple[tuple[Header, tuple[Write, ...]], ...]:
-    """What a set with `mask` writes into a packet of that kind, header by header."""
+_DL_TYPE, _PROTO, _FRAG = SLOTS["dl_type"], SLOTS["nw_proto"], SLOTS["nw_frag"]
+KIND: Final = _DL_TYPE.mask | _PROTO.mask | FRAG_LATER << _FRAG.shift
+"""The bits of a key that say which headers the packet has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a set action with one mask does to packets of one kind."""
+
+    beside: int
+    """The bits of the mask that change in the key alone."""
+    keep: int
+    """The bits of the key that are not among them."""
+    headers: tuple[tuple[Header, tuple[Write, ...]], ...]
+
+
+@lru_cache(maxsize=4096)
+def plan_writes(mask: int, kind: int) -> Plan:
+    """What a set with `mask` writes into a packet whose key has `kind` in :data:`KIND`.
+
+    Raises:
+        ValueError: the mask names a header slot that no set action can write.
+    """
     unsettable = mask & HEADER_MASK & ~_SETTABLE
     if unsettable:
         names = [name for name in HEADER_SLOTS if SLOTS[name].mask & unsettable]
         raise ValueError(f"a set action cannot write {', '.join(names)}")
-    headers = (
-        Header.ETHERNET,
-        *_L3_OF.get(dl_type, ()),
-        *(() if proto is None else _L4_OF.get(dl_type, {}).get(proto, ())),
-    )
+    dl_type = _DL_TYPE.get(kind)
+    headers = [Header.ETHERNET, *_L3_OF.get(dl_type, ())]
+    # A later fragment has no transport header: no translation would set one.
+    if not _FRAG.get(kind) & FRAG_LATER:
+        headers += _L4_OF.get(dl_type, {}).get(_PROTO.get(kind), ())
     plan: list[tuple[Header, tuple[Write, ...]]] = []
     for header in headers:
         if header is Header.ND:
@@ -187,7 +197,8 @@ def plan_writes(
         writes = _writes(PLACES[header], mask)
         if writes:
             plan.append((header, writes))
-    return tuple(plan)
+    beside = mask & ~HEADER_MASK
+    return Plan(beside, ~beside, tuple(plan))
 
 
 def _writes(places: tuple[Place, ...], mask: int) -> tuple[Write, ...]:
@@ -204,7 +215,28 @@ def _writes(places: tuple[Place, ...], mask: int) -> tuple[Write, ...]:
             place.size,
             place.covered,
             (before.keep if before else whole) & ~(ones << place.low),
-            (*(before.parts if before else ()), Part(slot.shift, ones, place.low)),
+            (*(before.parts if before else ()), (slot.shift, ones, place.low)),
             (before.slots if before else 0) | ones << slot.shift,
         )
-    return tuple(merged.values())
+    return _joined(list(merged.values()))
+
+
+def _joined(writes: list[Write]) -> tuple[Write, ...]:
+    """The same writes, with neighbours that no checksum covers done as one."""
+    done: list[Write] = []
+    for write in writes:
+        last = done[-1] if done else None
+        if last and last.at + last.size == write.at and last.covered is write.covered is Sum.NONE:
+            bits = 8 * write.size
+            parts = tuple((shift, ones, low + bits) for shift, ones, low in last.parts)
+            done[-1] = Write(
+                last.at,
+                last.size + write.size,
+                Sum.NONE,
+                last.keep << bits | write.keep,
+                parts + write.parts,
+                last.slots | write.slots,
+            )
+        else:
+            done.append(write)
+    return tuple(done)
