@@ -177,13 +177,17 @@ def _bridge(setup: Setup, name: str, options: dict[str, Any]) -> Bridge:
     return Bridge(setup.ports, flows_of(setup), groups_of(setup), **own)
 
 
+_OURS: Final = frozenset({"trace", "file", "netfilter"})
+"""Keywords of lanes that are no options of the user's."""
+
+
 def _with_options(name: str, build: Callable[..., Lane], options: dict[str, Any]) -> Lane:
     import inspect
 
     known = [
         parameter.name
         for parameter in inspect.signature(build).parameters.values()
-        if parameter.kind is parameter.KEYWORD_ONLY and parameter.name != "trace"
+        if parameter.kind is parameter.KEYWORD_ONLY and parameter.name not in _OURS
     ]
     for option in options:
         if option not in known:
@@ -216,13 +220,10 @@ def _tc_script(setup: Setup, trace: bool, options: dict[str, Any]) -> Lane:
 
     if setup.tc_script is None:
         raise InputError("the lane tc-script needs tc commands", hint="give --tc-script FILE")
-    text = setup.tc_script
-    build = partial(TcScript, text.text, setup.ports, trace=trace)
-    try:
-        return _with_options("tc-script", build, options)
-    except InputError as error:
-        error.line = error.line and error.line + text.line - 1
-        raise error.at(file=text.name) from None
+    script = setup.tc_script
+    text = "\n" * (script.line - 1) + script.text
+    build = partial(TcScript, text, setup.ports, trace=trace, file=script.name)
+    return _with_options("tc-script", build, options)
 
 
 def _real_ovs(setup: Setup, _trace: bool, options: dict[str, Any]) -> Lane:

@@ -1,0 +1,175 @@
+"""``ovsct run``: packets through one lane."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, Any, Final
+
+import click
+
+from ovsct.cli.progress import progress
+from ovsct.cli.setup import make_setup, setup_options
+from ovsct.compare.events import Happening, on_ports, read_events
+from ovsct.compare.lockstep import JUDGES, follow
+from ovsct.errors import InputError
+from ovsct.lane import Arrival, Event, Lane, Outcome
+from ovsct.lanes.make import LANES, close, make
+from ovsct.report.json import packet_line
+
+BULK: Final = 2048
+"""Lines that are written at once."""
+
+Show = Callable[[int, Arrival, Outcome], str]
+
+
+@click.command()
+@setup_options
+@click.option(
+    "--events", required=True, metavar="FILE", help=".jsonl, .pcap or .pcapng; - is standard input."
+)
+@click.option("--port", type=int, metavar="N", help="The port of a .pcap, which does not say it.")
+@click.option("--lane", required=True, metavar="LANE", help=f"One of: {', '.join(LANES)}.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON line a packet.")
+@click.option("--summary", is_flag=True, help="Only a table of counts.")
+@click.option("--conntrack", metavar="FILE", help="Write the connections at the end there.")
+@click.option(
+    "--conntrack-format",
+    type=click.Choice(["dpctl", "proc"]),
+    default="dpctl",
+    show_default=True,
+    help="As ovs-appctl dpctl/dump-conntrack prints them, or as /proc/net/nf_conntrack does.",
+)
+@click.option("--dump-flows", metavar="FILE", help="Write the datapath flows at the end there.")
+def run(
+    events: str,
+    port: int | None,
+    lane: str,
+    as_json: bool,
+    summary: bool,
+    conntrack: str | None,
+    conntrack_format: str,
+    dump_flows: str | None,
+    **setup: Any,
+) -> None:
+    """Run packets through one lane: one line a packet, in order.
+
+    With --json a line is {"n": 1, "at": 0.0, "port": 1, "out": [[port, "hex"], ...], "drop":
+    reason or null, "via": ["hw"|"tc"|"datapath"|"slow", ...]}, the outputs in the order in which
+    they leave. A packet-in is ["controller", "hex"], what the host's stack gets ["stack", "hex"].
+    """
+    if as_json and summary:
+        raise InputError("--json and --summary do not go together", hint="give one of them")
+    config = make_setup(events=events, port=port, **setup)
+    with ExitStack() as stack:
+        running = make(lane, config)
+        stack.callback(close, running)
+        _check_dumps(running, lane, conntrack, conntrack_format, dump_flows)
+        tick = stack.enter_context(progress(events, lane))
+        happenings = on_ports(read_events(events, port=port, tick=tick), config.ports, events)
+        if summary:
+            _summarize(running, happenings)
+        else:
+            _write(running, happenings, packet_line if as_json else _human(), events == "-")
+        if conntrack is not None:
+            _save(conntrack, dump_conntrack(running, conntrack_format))
+        if dump_flows is not None:
+            _save(dump_flows, running.dump_flows())  # type: ignore[attr-defined] # checked above
+
+
+def _human() -> Show:
+    from ovsct.report.text import packet_line as human_line
+
+    return human_line
+
+
+def _write(lane: Lane, happenings: Iterable[Happening], show: Show, at_once: bool) -> None:
+    write: Callable[[str], object] = sys.stdout.write
+    bulk = 1 if at_once else BULK
+    lines: list[str] = []
+    judge = lane.name in JUDGES
+    receive, advance = lane.receive, lane.advance
+    n = 0
+    now = None
+    for event in happenings:
+        if type(event) is Arrival:
+            n += 1
+            if event.at != now:
+                now = event.at
+                if not judge and (events := advance(now)):
+                    _tell(events)
+            lines.append(show(n, event, receive(event)))
+            if len(lines) >= bulk:
+                write("".join(lines))
+                lines.clear()
+                if at_once:
+                    sys.stdout.flush()
+        else:
+            now = event.at
+            _tell(lane.advance(now))
+    write("".join(lines))
+
+
+def _tell(events: Sequence[Event]) -> None:
+    """Frames that leave when only time passes belong to no packet's line: they are told aside."""
+    for event in events:
+        for port, frame in event.out:
+            click.echo(f"{event.at:.6f} {event.kind}: {port} {frame.hex()}", err=True)
+
+
+def _summarize(lane: Lane, happenings: Iterable[Happening]) -> None:
+    from ovsct.report.tally import Tally
+    from ovsct.report.text import tally_table
+
+    tally = Tally()
+    for event in happenings:
+        if isinstance(event, Arrival):
+            _tell(follow(lane, event.at))
+            tally.add(lane.receive(event))
+        else:
+            _tell(lane.advance(event.at))
+    click.echo(tally_table({lane.name: tally}))
+
+
+# -- what is written at the end -------------------------------------------------------------------
+
+
+def _check_dumps(
+    lane: Lane, name: str, conntrack: str | None, form: str, dump_flows: str | None
+) -> None:
+    """Refuse before the run what could not be written after it."""
+    for option, method, wanted in (
+        ("--conntrack", "dump_conntrack", conntrack),
+        ("--dump-flows", "dump_flows", dump_flows),
+    ):
+        if wanted is not None and not hasattr(lane, method):
+            raise InputError(f"the lane {name} has nothing for {option}", token=wanted)
+    if conntrack is not None and form != "dpctl" and lane.name in JUDGES:
+        raise InputError(f"the lane {name} prints its connections as dpctl only", token=form)
+    for path in (conntrack, dump_flows):
+        if path is not None and path != "-":
+            _open(path).close()
+
+
+def dump_conntrack(lane: Lane, form: str) -> list[str]:
+    """The connections of a lane as text, in the form of dpctl or of /proc."""
+    dump: Callable[..., list[str]] = lane.dump_conntrack  # type: ignore[attr-defined]
+    return dump() if lane.name in JUDGES else dump(form)
+
+
+def _open(path: str) -> IO[str]:
+    try:
+        return Path(path).open("w", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot be written: {error.strerror}", file=path) from None
+
+
+def _save(path: str, lines: Sequence[str]) -> None:
+    text = "".join(f"{line}\n" for line in lines)
+    if path == "-":
+        sys.stdout.write(text)
+        return
+    with _open(path) as file:
+        file.write(text)

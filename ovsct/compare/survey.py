@@ -1,0 +1,69 @@
+"""A whole run of lanes in lock step: counts, and where they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from ovsct.compare.diverge import Divergence, Factories, explain
+from ovsct.compare.events import Happening
+from ovsct.compare.lockstep import Lockstep, Row, Rule
+from ovsct.lane import Arrival, Lane
+from ovsct.lanes.make import close
+
+
+@dataclass(slots=True)
+class Survey:
+    """What a run came to.
+
+    `packets` came in; `differ` holds the numbers (from 1) of those that lanes did not treat
+    alike, `places` where the first `limit` of them stand, `released` counts the times when
+    frames left in one lane as only time passed. All else is in the rows that :meth:`run` gives.
+    """
+
+    factories: Factories
+    limit: int = 10
+    packets: int = 0
+    released: int = 0
+    differ: list[int] = field(default_factory=list)
+    places: list[int] = field(default_factory=list)
+    rule: Rule = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.rule = Rule.for_lanes(self.factories)
+
+    @property
+    def alike(self) -> bool:
+        """Whether all lanes did the same throughout."""
+        return not self.differ and not self.released
+
+    def run(self, happenings: Iterable[Happening]) -> Iterator[Row]:
+        """Run all lanes; one row a happening.
+
+        Raises:
+            InputError: what the lanes are made from is wrong, or a lane refuses a packet.
+        """
+        lanes: list[Lane] = []
+        try:
+            for make in self.factories.values():
+                lanes.append(make(False))
+            steps = Lockstep(lanes, self.rule)
+            for happening in happenings:
+                row = steps.step(happening)
+                is_packet = isinstance(happening, Arrival)
+                self.packets += is_packet
+                if not row.alike:
+                    if is_packet:
+                        self.differ.append(row.n)
+                    else:
+                        self.released += 1
+                    if len(self.places) < self.limit:
+                        self.places.append(row.place)
+                yield row
+        finally:
+            for lane in lanes:
+                close(lane)
+
+    def divergences(self, happenings: Iterable[Happening]) -> Iterator[Divergence]:
+        """The first `limit` divergences, explained; `happenings` are the same once more."""
+        return explain(self.factories, happenings, frozenset(self.places), self.rule, close)
