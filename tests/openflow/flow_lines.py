@@ -330,6 +330,9 @@ tcp,tp_dst=65536,actions=drop
 tcp,tp_dst=x,actions=drop
 ip,ip_ttl=5,actions=drop
 ip,nw_src=10.0.0,actions=drop
+ip,nw_src,actions=drop
+in_port=,actions=drop
+dl_src,actions=drop
 ip,nw_src=10.0.0.0/33,actions=drop
 ip,nw_src=10.0.0.0/255.0.0,actions=drop
 ip,nw_frag=maybe,actions=drop
@@ -524,6 +527,8 @@ ip actions=ct(table=1
 ip actions=ct(commit,nat(src=1.2.3.4:99999))
 ip actions=ct(commit,nat(src=1.2.3.4),nat(src=1.2.3.5))
 ip actions=dec_ttl(foo)
+ip actions=load:5x->NXM_NX_REG0[]
+ip,dl_src=00:100:00:00:00:00 actions=drop
 """.strip().split("\n")
 """What ovs-ofctl takes and turns into something else without a word; here it is refused."""
 

@@ -34,6 +34,7 @@ from ovsct.packet.fields import (
     TCP_FLAG_NAMES,
     VLAN_PRESENT,
     Field,
+    Format,
 )
 
 ETH_IPV4: Final = 0x0800
@@ -73,6 +74,10 @@ _PCP: Final = 0xE000
 
 NOT_IN_A_MATCH: Final = frozenset({"skb_priority", "tun_ttl", "tun_tos"})
 """Fields that no OpenFlow message can match on (OVS: no NXM or OXM)."""
+
+_TAKES_ZERO: Final = frozenset(
+    {Format.DECIMAL, Format.HEX, Format.CT_STATE, Format.TCP_FLAGS, Format.TUN_FLAGS}
+)
 
 _SUBFIELD = re.compile(r"([^\[]+)\[(?:(\d+)(?:\.\.(\d+))?)?\]\Z")
 
@@ -127,7 +132,12 @@ class MatchBuilder:
             raise InputError(
                 f"OpenFlow cannot match on {field.name}", column=item.start + 1, token=item.key
             )
-        if not item.value:  # "reg0" or "reg0=": anything, as OVS takes it
+        if not item.value:  # "reg0" or "reg0=" is 0/0 to OVS: anything, where that can be read
+            if field.format not in _TAKES_ZERO:
+                raise InputError(
+                    "this needs a value", column=item.start + 1, token=item.key,
+                    expected=f"{item.key}=...",
+                )  # fmt: skip
             value = mask = 0
         else:
             try:
