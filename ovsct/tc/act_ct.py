@@ -14,23 +14,23 @@ from ovsct.conntrack.netfilter.entry import CONFIRMED, IS_REPLY, UNTRACKED, Entr
 from ovsct.conntrack.request import Track
 from ovsct.lane import Drop, StepKind
 from ovsct.packet.packet import ETH_IPV4, ETH_IPV6, VLAN_TYPES, Packet
-from ovsct.tc.verdict import CONSUMED, SHOT
+from ovsct.tc.verdict import SHOT
 
 if TYPE_CHECKING:
     from ovsct.tc.actions import Ct
     from ovsct.tc.classify import Pass
-    from ovsct.tc.filters import Execute
+    from ovsct.tc.filters import Counter, Execute
     from ovsct.tc.ingress import TcIngress
 
 _FULL_MARK: Final = 0xFFFFFFFF
 _FULL_LABEL: Final = (1 << 128) - 1
 
 
-def make_ct(action: Ct, engine: TcIngress) -> Execute:
+def make_ct(action: Ct, counter: Counter, engine: TcIngress) -> Execute:
     """The action made ready to run."""
     if action.track is None:
         return _make_clear(action.control)
-    return _Ct(action.track, action.control, engine).run
+    return _Ct(action.track, action.control, counter, engine).run
 
 
 def _make_clear(control: int) -> Execute:
@@ -48,10 +48,13 @@ def _make_clear(control: int) -> Execute:
 class _Ct:
     """One ct action that tracks."""
 
-    __slots__ = ("_commit", "_control", "_drop_on_refusal", "_engine", "_flows", "_force", "_label",
-                 "_mark", "_nat", "_netfilter", "_track", "_zone")  # fmt: skip
+    __slots__ = ("_commit", "_control", "_counter", "_drop_on_refusal", "_engine", "_flows",
+                 "_force", "_label", "_mark", "_nat", "_netfilter", "_track", "_zone")  # fmt: skip
 
-    def __init__(self, track: Track, control: int, engine: TcIngress) -> None:
+    def __init__(
+        self, track: Track, control: int, counter: Counter, engine: TcIngress
+    ) -> None:
+        self._counter = counter
         self._track = track
         self._zone = track.zone
         self._commit = track.commit
@@ -105,10 +108,9 @@ class _Ct:
         if protocol in VLAN_TYPES:
             protocol = frame[16] << 8 | frame[17]
             if protocol in VLAN_TYPES:
-                return _behind_two_tags(p)
+                return self._behind_two_tags(p)
         if protocol not in (ETH_IPV4, ETH_IPV6):
-            p.drop = Drop.NOT_IP
-            return SHOT
+            return self._refuse(p, Drop.NOT_IP)
         held = self._engine.defragment(p, self._zone)
         if held is not None:
             return held
@@ -143,10 +145,18 @@ class _Ct:
             entry.label = (label[0] ^ entry.label & ~label[1]) & _FULL_LABEL
         return self._netfilter.confirm(packet, p.now) is Verdict.ACCEPT
 
-    @staticmethod
-    def _refuse(p: Pass) -> int:
-        p.drop = Drop.CONNTRACK
+    def _refuse(self, p: Pass, why: Drop = Drop.CONNTRACK) -> int:
+        self._counter.drops += 1
+        p.drop = why
         return SHOT
+
+    def _behind_two_tags(self, p: Pass) -> int:
+        """Two tags: the network header is the inner tag, and act_ct reads that as an IP header.
+
+        What it takes for the fragment offset is then IPv4's total length, and ip_defrag() frees
+        the packet as a bad fragment; for IPv6 the extension headers make no sense.
+        """
+        return self._refuse(p, Drop.NOT_IP)
 
     def _note(self, p: Pass) -> None:
         track = self._track
@@ -157,19 +167,3 @@ class _Ct:
             p.note(StepKind.CONNTRACK, f"{words}: info {p.packet.ct_info}, {where}")
         else:
             p.note(StepKind.CONNTRACK, f"{words}: invalid")
-
-
-def _behind_two_tags(p: Pass) -> int:
-    """Two tags: the network header is the inner tag, and act_ct reads that as an IP header.
-
-    What it takes for the fragment offset is then IPv4's total length: the packet is queued as a
-    fragment that nothing will complete. For IPv6 the extension headers make no sense.
-    """
-    frame = p.packet.frame
-    inner = frame[20] << 8 | frame[21]
-    if inner == ETH_IPV4:
-        p.drop = Drop.HELD
-        return CONSUMED
-    p.drop = Drop.NOT_IP
-    return SHOT
-

@@ -17,14 +17,18 @@ _REINSERTED: Final = (SHOT, STOLEN, QUEUED, TRAP)
 """``tcf_mirred_can_reinsert()``: with these verdicts a redirect needs no copy."""
 
 
-def make_gact(action: Gact) -> Execute:
-    """A verdict."""
+def make_gact(action: Gact, counter: Counter) -> Execute:
+    """``tcf_gact_act()``: a verdict."""
     control = action.control
 
     def gact(p: Pass) -> int:
         return control
 
-    return gact
+    def drop(p: Pass) -> int:
+        counter.drops += 1
+        return SHOT
+
+    return drop if control == SHOT else gact
 
 
 def make_mirred(action: Mirred, counter: Counter, engine: TcIngress) -> Execute:
@@ -65,7 +69,8 @@ def _make_ingress(action: Mirred, verdict: int, counter: Counter, engine: TcIngr
         if port not in engine.ports:
             return _not_up(p, action, counter)
         p.note(StepKind.OUTPUT, f"into port {port}")
-        engine.come_in(p, port)
+        if engine.come_in(p, port):
+            counter.overlimits += 1
         return verdict
 
     return mirred

@@ -178,6 +178,9 @@ class Block:
         if entry.kind == MATCHALL and proto.handles and old is None:
             # mall_change() has room for one filter, and a second add finds it there.
             raise _refuse("Filter already exists", "EEXIST")
+        if old is not None and old.filter.mask != entry.mask:
+            # fl_check_assign_mask(): a filter can be changed within its mask only.
+            raise _refuse("a filter can only be replaced by one with the same mask", "EINVAL")
         if proto.clashes(entry, old):
             raise _refuse("a filter with the same key and mask is there", "EEXIST")
         handle = entry.handle or proto.free_handle()

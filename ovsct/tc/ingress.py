@@ -25,8 +25,12 @@ from ovsct.tc.classify import Pass, classify
 from ovsct.tc.filters import Counter, Execute, Filter, Installed
 from ovsct.tc.verdict import CONSUMED, QUEUED, SHOT, STOLEN, TRAP, UNSPEC
 
-NEST_LIMITS: Final = {"6.1": 4, "6.12": 3}
-"""Redirects into an ingress that may follow each other: MIRRED_NEST_LIMIT, MIRRED_DEFER_LIMIT."""
+NEST_LIMITS: Final = {"6.1": 10_000, "6.12": 3}
+"""Redirects into an ingress that may follow each other.
+
+6.12 has MIRRED_DEFER_LIMIT. 6.1 puts such a packet into the receive queue and has no limit: it
+would spin for ever where this gives up.
+"""
 
 
 class Fate(StrEnum):
@@ -70,8 +74,8 @@ _Maker = Callable[[act.Action, Counter, "TcIngress"], Execute]
 
 def _makers() -> dict[type[act.Action], _Maker]:
     return {
-        act.Gact: lambda a, c, e: make_gact(a),  # type: ignore[arg-type]
-        act.Ct: lambda a, c, e: make_ct(a, e),  # type: ignore[arg-type]
+        act.Gact: lambda a, c, e: make_gact(a, c),  # type: ignore[arg-type]
+        act.Ct: lambda a, c, e: make_ct(a, c, e),  # type: ignore[arg-type]
         act.Mirred: make_mirred,  # type: ignore[dict-item]
         act.Pedit: lambda a, c, e: make_pedit(a, c),  # type: ignore[arg-type]
         act.Csum: lambda a, c, e: make_csum(a, c),  # type: ignore[arg-type]
@@ -99,6 +103,8 @@ class TcIngress:
         self.flows = FlowTable(netfilter)
         self.blocks: dict[int, Block] = {port: Block() for port in self.ports}
         self.nest_limit = NEST_LIMITS[self.kernel]
+        self._queued = self.kernel == "6.1"
+        self._backlog: list[Pass] = []
 
     # -- filters --------------------------------------------------------------------------------
 
@@ -162,7 +168,10 @@ class TcIngress:
             steps: a list to add the trace to, or None.
         """
         p = Pass(packet, port, now, [], steps, 0)
-        return self._finish(p, classify(p, self._block(port), chain))
+        result = self._finish(p, classify(p, self._block(port), chain))
+        while self._backlog:
+            self._receive(self._backlog.pop(0))
+        return result
 
     @staticmethod
     def _finish(p: Pass, verdict: int) -> Result:
@@ -176,16 +185,29 @@ class TcIngress:
             p.note(StepKind.DROP, drop.value)
         return Result(fate, p.outputs, drop, p.packet, p.chain, p.post_ct, p.zone)
 
-    def come_in(self, p: Pass, port: int) -> None:
-        """``mirred ingress``: a copy comes in at `port`; what nothing takes is the stack's."""
+    def come_in(self, p: Pass, port: int) -> bool:
+        """``mirred ingress``: a copy comes in at `port`; what nothing takes is the stack's.
+
+        6.1 receives it when the present packet is through, 6.12 at once.
+
+        Returns:
+            Whether it was received at once, and dropped.
+        """
         packet = p.packet.fork()
         packet.conn = None
         packet.ct_info = 0
         packet.mru = 0
         inner = Pass(packet, port, p.now, p.outputs, p.steps, p.nest + 1)
-        result = self._finish(inner, classify(inner, self._block(port)))
+        if self._queued:
+            self._backlog.append(inner)
+            return False
+        return self._receive(inner) is Fate.DROP
+
+    def _receive(self, p: Pass) -> Fate:
+        result = self._finish(p, classify(p, self._block(p.port)))
         if result.fate in (Fate.STACK, Fate.MISS):
             p.outputs.append(Output(STACK, result.packet.frame))
+        return result.fate
 
     # -- time and state -------------------------------------------------------------------------
 

@@ -91,8 +91,10 @@ def _transport(buffer: bytearray, l3: int, l4: int, end: int, kind: Sum, family:
             if family == 4 and not (buffer[at] or buffer[at + 1]):
                 return True
             if claimed != length:
+                buffer[at : at + 2] = b"\0\0"
                 return True
         elif claimed and not 8 <= claimed <= length:
+            buffer[at : at + 2] = b"\0\0"
             return True
         elif claimed:
             covered = l4 + claimed

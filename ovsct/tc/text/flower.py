@@ -214,7 +214,10 @@ def _port(slot: str) -> Callable[[FlowerReader, str], None]:
                 "ranges of ports are not modelled", token=r.words.take(what),
                 hint="write them as VALUE/MASK",
             )  # fmt: skip
-        r.put(slot, *masked_number(r.words, what, 16, 10, 16))
+        value, mask = masked_number(r.words, what, 16, 10, 16)
+        if not value:
+            r.words.fail("tc takes no port 0", token=what)
+        r.put(slot, value, mask)
 
     return read
 
