@@ -126,28 +126,42 @@ def parse(frame: bytes, in_port: int, vlan_limit: int = VLAN_LIMIT) -> Packet:
     Raises:
         ValueError: the frame is shorter than an Ethernet header.
     """
-    # The everyday packet first: untagged IPv4 without options, whole, TCP with its header there.
-    if frame[12:15] == b"\x08\x00\x45" and len(frame) >= 54 and frame[23] == PROTO_TCP:
+    # The everyday packets first: untagged IPv4 without options, whole, with its TCP or UDP header.
+    if frame[12:15] == b"\x08\x00\x45" and len(frame) >= 42 and not frame[20] & 0x3F | frame[21]:
         total = frame[16] << 8 | frame[17]
-        if (
-            20 + (frame[46] >> 4) * 4 <= total <= len(frame) - 14
-            and frame[46] >= 0x50
-            and not (frame[20] & 0x3F or frame[21])
-        ):
-            return Packet(
-                frame,
-                in_port << _S_IN_PORT
-                | _from_bytes(frame[:14], "big") << _S_ETH
-                | _from_bytes(frame[26:38], "big") << _S_PORTS
-                | PROTO_TCP << _S_PROTO
-                | frame[22] << _S_TTL
-                | frame[15] << _S_TOS
-                | (frame[46] & 0x0F) << 8
-                | frame[47],
-                14,
-                34,
-                14 + total,
-            )
+        if total <= len(frame) - 14:
+            if (
+                frame[23] == PROTO_TCP
+                and total >= 40
+                and 20 <= (frame[46] >> 4) * 4 <= total - 20
+            ):
+                return Packet(
+                    frame,
+                    in_port << _S_IN_PORT
+                    | _from_bytes(frame[:14], "big") << _S_ETH
+                    | _from_bytes(frame[26:38], "big") << _S_PORTS
+                    | PROTO_TCP << _S_PROTO
+                    | frame[22] << _S_TTL
+                    | frame[15] << _S_TOS
+                    | (frame[46] & 0x0F) << 8
+                    | frame[47],
+                    14,
+                    34,
+                    14 + total,
+                )
+            if frame[23] == PROTO_UDP and total >= 28:
+                return Packet(
+                    frame,
+                    in_port << _S_IN_PORT
+                    | _from_bytes(frame[:14], "big") << _S_ETH
+                    | _from_bytes(frame[26:38], "big") << _S_PORTS
+                    | PROTO_UDP << _S_PROTO
+                    | frame[22] << _S_TTL
+                    | frame[15] << _S_TOS,
+                    14,
+                    34,
+                    14 + total,
+                )
     if len(frame) < ETH_HEADER:
         raise ValueError(f"a frame of {len(frame)} bytes is shorter than an Ethernet header")
     return _parse_all(frame, in_port << _S_IN_PORT, vlan_limit)

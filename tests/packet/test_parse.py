@@ -83,24 +83,29 @@ def slowly(frame: bytes, in_port: int) -> Packet:
 
 @settings(max_examples=500)
 @given(
+    st.sampled_from((6, 6, 17, 17, 1)),
     st.integers(0, 15),
-    st.integers(30, 80),
+    st.integers(20, 80),
     st.integers(0, 0xFFFF),
     st.integers(0, 255),
     st.integers(0, 0xFFFF),
     st.integers(0, 20),
 )
-@example(5, 40, 0x2000, 0x50, 0x2, 0)
-@example(5, 40, 0x4000, 0x50, 0x2, 0)
-@example(5, 40, 0x0001, 0x50, 0x2, 0)
-@example(5, 40, 0, 0x40, 0x2, 0)
-@example(5, 40, 0, 0x60, 0x2, 0)
-@example(6, 40, 0, 0x50, 0x2, 0)
+@example(6, 5, 40, 0x2000, 0x50, 0x2, 0)
+@example(6, 5, 40, 0x4000, 0x50, 0x2, 0)
+@example(6, 5, 40, 0x0001, 0x50, 0x2, 0)
+@example(6, 5, 40, 0, 0x40, 0x2, 0)
+@example(6, 5, 40, 0, 0x60, 0x2, 0)
+@example(6, 6, 40, 0, 0x50, 0x2, 0)
+@example(17, 5, 27, 0, 0x50, 0x2, 0)
+@example(17, 5, 28, 0, 0x50, 0x2, 0)
+@example(17, 5, 28, 0x2000, 0x50, 0x2, 0)
 def test_the_fast_path_says_what_the_slow_path_says(
-    ihl: int, total: int, offset: int, data_offset: int, flags: int, padding: int
+    proto: int, ihl: int, total: int, offset: int, data_offset: int, flags: int, padding: int
 ) -> None:
     frame = bytearray(tcp("10.0.0.1", "10.0.0.2", 1, 2, "S") + bytes(padding))
     frame[14] = 0x40 | ihl
+    frame[23] = proto
     frame[16:18] = total.to_bytes(2, "big")
     frame[20:22] = offset.to_bytes(2, "big")
     frame[46:48] = (data_offset << 8 | flags & 0xFF).to_bytes(2, "big")
