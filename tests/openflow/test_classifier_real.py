@@ -102,7 +102,8 @@ def read_megaflow(text: str) -> int:
                 words = value.replace("-", "+").split("+")[1:]
                 bits = sum(dict(FLAGS[name])[word] for word in words)
             elif "/" in value:
-                bits = read_value(value.split("/")[1], of.width, prefix="." in value or ":" in value)
+                is_address = "." in value or ":" in value
+                bits = read_value(value.split("/")[1], of.width, prefix=is_address)
             else:
                 bits = of.ones
             mask |= bits << of.shift
