@@ -201,7 +201,9 @@ class PushVlan(Action):
 
 @dataclass(frozen=True, slots=True)
 class StripVlan(Action):
-    """``strip_vlan``, ``pop_vlan``."""
+    """``strip_vlan``, ``pop_vlan``: one action, `spelled` in two ways."""
+
+    spelled: str = field(default="strip_vlan", compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

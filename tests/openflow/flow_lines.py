@@ -129,9 +129,6 @@ tun_gbp_id=5,tun_gbp_flags=0x8
 pkt_mark=5
 pkt_mark=0x5/0x7
 conj_id=9
-dp_hash=5
-dp_hash=5/0xf
-recirc_id=3
 recirc_id=0
 actset_output=3
 ct_state=+trk
@@ -529,8 +526,11 @@ ip actions=ct(commit,nat(src=1.2.3.4),nat(src=1.2.3.5))
 ip actions=dec_ttl(foo)
 ip actions=load:5x->NXM_NX_REG0[]
 ip,dl_src=00:100:00:00:00:00 actions=drop
+recirc_id=3 actions=drop
+dp_hash=5/0xf actions=drop
+table=254 actions=drop
 """.strip().split("\n")
-"""What ovs-ofctl takes and turns into something else without a word; here it is refused."""
+"""What ovs-ofctl takes, to bend it without a word or for the switch to refuse; here an error."""
 
 
 def _ip(random: Random) -> str:

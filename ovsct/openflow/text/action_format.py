@@ -181,7 +181,7 @@ _FORMATS: Final[dict[type[Action], Callable[[Any], str]]] = {
     ofp.StackPush: lambda a: f"push:{format_subfield(a.src)}",
     ofp.StackPop: lambda a: f"pop:{format_subfield(a.dst)}",
     ofp.PushVlan: lambda a: f"push_vlan:0x{a.tpid:x}",
-    ofp.StripVlan: lambda _: "strip_vlan",
+    ofp.StripVlan: lambda a: a.spelled,
     ofp.PushMpls: lambda a: f"push_mpls:0x{a.ethertype:04x}",
     ofp.PopMpls: lambda a: f"pop_mpls:0x{a.ethertype:04x}",
     ofp.DecTtl: _dec_ttl,

@@ -347,7 +347,7 @@ _ACTIONS: Final[dict[str, Callable[[Reader, Item], Action]]] = {
     "enqueue": _enqueue,
     **SETTERS,
     "strip_vlan": _plain(lambda s: ofp.StripVlan(span=s)),
-    "pop_vlan": _plain(lambda s: ofp.StripVlan(span=s)),
+    "pop_vlan": _plain(lambda s: ofp.StripVlan("pop_vlan", span=s)),
     "push_vlan": _push_vlan,
     "push_mpls": _numbered(lambda n, s: ofp.PushMpls(n, span=s), 0xFFFF, "Ethernet type"),
     "pop_mpls": _numbered(lambda n, s: ofp.PopMpls(n, span=s), 0xFFFF, "Ethernet type"),

@@ -13,6 +13,7 @@ from typing import Final
 from ovsct.errors import InputError
 from ovsct.openflow.check import check_actions
 from ovsct.openflow.flow import DEFAULT_PRIORITY, FLAG_NAMES, Flow, FlowStats
+from ovsct.openflow.match import Match
 from ovsct.openflow.prereq import normalize
 from ovsct.openflow.text.action_format import format_actions
 from ovsct.openflow.text.action_text import read_actions
@@ -21,6 +22,7 @@ from ovsct.openflow.text.lexer import Item, items, nearest
 from ovsct.openflow.text.match_text import PROTOCOLS, MatchBuilder, format_match, unknown_field
 from ovsct.openflow.text.names import BY_NAME, BY_WIRE_NAME, UNMODELLED
 from ovsct.openflow.text.values import NO_PORTS, Ports, integer
+from ovsct.packet.fields import FIELDS
 
 _ACTIONS = re.compile(r"action[^=]*=")
 _WORD = re.compile(r"\s*([a-z_]+)(?=[, \t\r\n]|\Z)")
@@ -126,6 +128,18 @@ def after_command(line: str, commands: Iterable[str] = _COMMANDS) -> int:
     return found.end()
 
 
+def _refuse_hidden_fields(match: Match) -> None:
+    """Only a switch's own flows match on these (OVS minimatch_has_default_hidden_fields)."""
+    for name, hidden in (("recirc_id", match.value), ("dp_hash", match.mask)):
+        field = FIELDS[name]
+        if field.get(hidden):
+            raise InputError(
+                f"only the switch itself can match on {name} (OFPBRC_EPERM)",
+                column=match.spans_of(field.mask)[-1][0] + 1,
+                token=name,
+            )
+
+
 def _read_flow(line: str, file: str | None, number: int | None, ports: Ports) -> Flow:
     start = after_command(line)
     marker = _ACTIONS.search(line, start)
@@ -153,6 +167,7 @@ def _read_flow(line: str, file: str | None, number: int | None, ports: Ports) ->
     actions = read_actions(line, marker.end(), len(line), ports)
     table = int(settings.pop("table", 0))
     said = builder.done()
+    _refuse_hidden_fields(said)
     check_actions(actions, said, table, flags)
     match, dropped = normalize(said)
     return Flow(
@@ -183,7 +198,9 @@ def parse_flow(
         raise error.at(file=file, line=number) from None
 
 
-_REPLY = re.compile(r"\s*(?:NXST|OFPST)_(?:FLOW|GROUP_DESC) reply\b.*:\s*\Z")
+_REPLY = re.compile(
+    r"\s*(?:NXST|OFPST)_(?:FLOW|GROUP_DESC) reply\b[^:]*:(?:\s*flags=\[more\])?\s*\Z"
+)
 
 
 def lines_of(text: str) -> list[tuple[int, str]]:
