@@ -433,7 +433,9 @@ class UserspaceTracker:
             state = CT_INV
         else:
             begin = True
-        if begin and self._lookup(tuple_, now_ms) is None:
+        # What was looked up in vain a moment ago need not be looked up again.
+        vain = found is None and not natted
+        if begin and (vain or self._lookup(tuple_, now_ms) is None):
             state, entry = self._begin(packet, request, tuple_, now_ms)
         if entry is None:
             bits = no_connection_bits(tuple_, zone)
