@@ -92,7 +92,7 @@ def output_field(ctx: Context, action: of.OutputField, last: bool, _rest: Rest) 
 def send_to_controller(ctx: Context, max_len: int, reason: str, controller_id: int) -> None:
     """OVS ``xlate_controller_action()``: takes a recirculation id, as the real one does."""
     commit(ctx)
-    number = ctx.bridge.recirc.allocate(frozen_state(ctx, ctx.table, ()))
+    number = ctx.bridge.recirc.allocate(frozen_state(ctx, ctx.table, (), None))
     ctx.recirc_ids.append(number)
     cookie = ctx.rule.cookie if ctx.rule is not None else 0
     ctx.odp.append(odp.Userspace(reason, controller_id, max_len, number, cookie))

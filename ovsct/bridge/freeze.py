@@ -26,7 +26,9 @@ class UnrollXlate(of.Action):
     cookie: int
 
 
-def frozen_state(ctx: Context, table: int, actions: Sequence[of.Action]) -> FrozenState:
+def frozen_state(
+    ctx: Context, table: int, actions: Sequence[of.Action], entry_port: int | None
+) -> FrozenState:
     """The present state of the translation as a frozen state that resumes at `table`."""
     return FrozenState(
         table=table,
@@ -35,7 +37,7 @@ def frozen_state(ctx: Context, table: int, actions: Sequence[of.Action]) -> Froz
         stack=tuple(ctx.stack),
         conntracked=ctx.conntracked,
         was_mpls=ctx.was_mpls,
-        entry_port=ctx.entry_port,
+        entry_port=entry_port,
         actions=tuple(actions),
         action_set=tuple(ctx.action_set),
     )
@@ -43,7 +45,8 @@ def frozen_state(ctx: Context, table: int, actions: Sequence[of.Action]) -> Froz
 
 def recirculate(ctx: Context, table: int) -> None:
     """Emit the recirculation of what is frozen; the translation itself may go on after it."""
-    number = ctx.bridge.recirc.allocate(frozen_state(ctx, table, ctx.frozen_actions))
+    state = frozen_state(ctx, table, ctx.frozen_actions, ctx.entry_port)
+    number = ctx.bridge.recirc.allocate(state)
     ctx.recirc_ids.append(number)
     if ctx.update_dp_hash is not None:
         algorithm, basis = ctx.update_dp_hash

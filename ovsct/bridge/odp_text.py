@@ -162,13 +162,14 @@ def _mpls(key: int, mask: int) -> str | None:
 
 
 def _vlan(tci: int, mask: int) -> str:
-    text = f"vid={tci & 0xFFF}"
-    if mask & 0xFFF != 0xFFF:
-        text += f"/{mask & 0xFFF:#x}"
-    text += f",pcp={tci >> 13}"
-    if mask >> 13 != 7:
-        text += f"/{mask >> 13:#x}"
-    return f"vlan({text})"
+    parts = []
+    for name, value, bits, ones in (
+        ("vid", tci & 0xFFF, mask & 0xFFF, 0xFFF),
+        ("pcp", tci >> 13, mask >> 13, 7),
+    ):
+        if value or bits:
+            parts.append(f"{name}={value}" + (f"/{bits:#x}" if bits != ones else ""))
+    return f"vlan({','.join(parts)})"
 
 
 def format_key(key: int, mask: int) -> str:

@@ -82,6 +82,9 @@ def translate(bridge: Bridge, key: int, trace: bool = False) -> Translation:
     drop = _run(ctx)
     if ctx.failed():
         ctx.odp.clear()
+    elif ctx.odp and isinstance(ctx.odp[-1], odp.Clone):
+        # OVS xlate_optimize_odp_actions(): nothing follows, so nothing needs the original.
+        ctx.odp[-1:] = ctx.odp[-1].actions
     _finish_mask(ctx)
     megaflow = odp.Megaflow(
         key & DATAPATH_MASK, ctx.mask, tuple(ctx.odp), tuple(ctx.blame), tuple(ctx.rules)
