@@ -17,7 +17,7 @@ from ovsct.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_KEY = re.compile(r"[, \t\r\n]*([^:=(, \t\r\n]*)([:=(]?)")
+_ITEM = re.compile(r"[, \t\r\n]*([^:=(, \t\r\n]*)(?:([:=])([^, \t\r\n(]*))?(\(?)")
 _PLAIN = re.compile(r"[^, \t\r\n(]*")
 _PAREN = re.compile(r"[()]")
 
@@ -68,24 +68,34 @@ def items(text: str, start: int, end: int) -> list[Item]:
     found: list[Item] = []
     position = start
     while True:
-        head = _KEY.match(text, position, end)
+        head = _ITEM.match(text, position, end)
         assert head is not None  # every part of the pattern may be empty
-        key, delimiter = head.groups()
-        key_start, after = head.start(1), head.end()
-        if not delimiter:
-            if not key:
-                return found
-            found.append(Item(key, key_start, "", "", after, after))
-            position = after
-            continue
-        if delimiter == "(":
-            stop = close_of(text, after - 1, end)
-            position = stop + 1
-            if text.startswith("->", position):
-                stop = position = _value_end(text, position, end)
+        key, delimiter, value, opening = head.groups()
+        position = head.end()
+        if opening:
+            item = _with_parentheses(text, head, end)
+            position = item.end
+        elif delimiter:
+            item = Item(key, head.start(1), delimiter, value, head.start(3), position)
+        elif key:
+            item = Item(key, head.start(1), "", "", position, position)
         else:
-            stop = position = _value_end(text, after, end)
-        found.append(Item(key, key_start, delimiter, text[after:stop], after, position))
+            return found
+        found.append(item)
+
+
+def _with_parentheses(text: str, head: re.Match[str], end: int) -> Item:
+    """The item that begins as `head` says, up to its first parenthesis, which is the last of it."""
+    key, delimiter, _, _ = head.groups()
+    opening = head.end() - 1
+    if delimiter:
+        start, stop = head.start(3), _value_end(text, opening, end)
+        return Item(key, head.start(1), delimiter, text[start:stop], start, stop)
+    stop = close_of(text, opening, end)
+    after = stop + 1
+    if text.startswith("->", after):
+        stop = after = _value_end(text, after, end)
+    return Item(key, head.start(1), "(", text[opening + 1 : stop], opening + 1, after)
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
