@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from ovsct.cli.progress import counted
-from ovsct.cli.setup import make_setup, setup_options
+from ovsct.cli.setup import flows_option, make_setup, setup_options
 from ovsct.compare.diverge import Divergence
 from ovsct.compare.events import Happening, on_ports, read_events
 from ovsct.compare.survey import Survey
@@ -45,6 +45,7 @@ class Job:
 
 @click.command()
 @click.argument("scenario", required=False, metavar="[SCENARIO.yaml]")
+@flows_option
 @setup_options
 @click.option("--events", metavar="FILE", help=".jsonl, .pcap or .pcapng.")
 @click.option("--port", type=int, metavar="N", help="The port of a .pcap, which does not say it.")

@@ -97,12 +97,16 @@ def _complain(message: str, path: str = "ovsct") -> int:
 
 @click.group(
     cls=Ovsct,
+    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 done (diff: all alike), 1 lanes differ, 2 bad input, 3 a defect.",
 )
 @click.version_option(__version__, prog_name="ovsct")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """A model of an Open vSwitch bridge, of the TC chains and of the NIC it is offloaded to."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from typing import IO, Any, Final
 import click
 
 from ovsct.cli.progress import progress
-from ovsct.cli.setup import make_setup, setup_options
+from ovsct.cli.setup import flows_option, make_setup, setup_options
 from ovsct.compare.events import Happening, on_ports, read_events
 from ovsct.compare.lockstep import JUDGES, follow
 from ovsct.errors import InputError
@@ -26,6 +26,7 @@ Show = Callable[[int, Arrival, Outcome], str]
 
 
 @click.command()
+@flows_option
 @setup_options
 @click.option(
     "--events", required=True, metavar="FILE", help=".jsonl, .pcap or .pcapng; - is standard input."

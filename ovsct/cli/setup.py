@@ -25,8 +25,10 @@ from ovsct.lanes.make import (
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+flows_option = click.option(
+    "--flows", metavar="FILE", help="Flows, as ovs-ofctl add-flows takes them."
+)
 _OPTIONS: Final = (
-    click.option("--flows", metavar="FILE", help="Flows, as ovs-ofctl add-flows takes them."),
     click.option("--groups", metavar="FILE", help="Groups, as ovs-ofctl add-groups takes them."),
     click.option("--tc-script", metavar="FILE", help="tc commands, for the lane tc-script."),
     click.option(
@@ -45,7 +47,7 @@ _OPTIONS: Final = (
 
 
 def setup_options(command: Command) -> Command:
-    """Adds --flows, --groups, --tc-script, --ports and --set to a command."""
+    """Adds --groups, --tc-script, --ports and --set to a command."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command

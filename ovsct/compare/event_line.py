@@ -16,16 +16,28 @@ from typing import Final
 
 from ovsct.compare.conversation import Conversation, read_port
 from ovsct.compare.packet_line import Reader, fail, nearest, read_packet, tokens
+from ovsct.errors import InputError
 from ovsct.lane import Arrival
 
 _TIME: Final = re.compile(r"\+?\d+(?:\.\d+)?(?:e-?\d+)?")
 _PORT: Final = re.compile(r"p\d+")
 
 
-def has_time(line: str) -> bool:
-    """Whether an event line begins with a time."""
-    first = line.split(maxsplit=1)
-    return bool(first) and _TIME.fullmatch(first[0]) is not None
+def is_time(word: str) -> bool:
+    """Whether a word is a time: ``0.5`` or ``+0.5``."""
+    return _TIME.fullmatch(word) is not None
+
+
+def time_of(word: str, now: float) -> float:
+    """The time in seconds that a word says, `now` being that of the event before.
+
+    Raises:
+        InputError: it lies before that.
+    """
+    at = round(now + float(word), 9) if word.startswith("+") else float(word)
+    if at < now:
+        raise InputError("time runs backwards", token=word, expected=f"{now:g} or later")
+    return at
 
 
 def event_line(
@@ -44,11 +56,11 @@ def event_line(
     words = Reader(tokens(line))
     first = words.take("a packet")
     at = now
-    if _TIME.fullmatch(first.text):
-        relative = first.text.startswith("+")
-        at = round(now + float(first.text), 9) if relative else float(first.text)
-        if at < now:
-            fail("time runs backwards", first, f"{now:g} or later")
+    if is_time(first.text):
+        try:
+            at = time_of(first.text, now)
+        except InputError as error:
+            raise error.at(column=first.column) from None
         first = words.take("a port such as p1, or the name of a conversation")
     if _PORT.fullmatch(first.text):
         words.at -= 1

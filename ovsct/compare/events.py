@@ -17,6 +17,7 @@ import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from io import BufferedReader
 from pathlib import Path
 from typing import IO, Final, NamedTuple, TypeAlias
 
@@ -51,8 +52,8 @@ def read_events(
     """The events of a file, in order.
 
     Args:
-        path: a ``.jsonl``, ``.pcap`` or ``.pcapng``; ``-`` is standard input, told apart by its
-            first bytes.
+        path: a ``.jsonl``, ``.pcap`` or ``.pcapng``; ``-`` is standard input. What its name
+            does not tell apart, its first bytes do.
         port: the port of a ``.pcap``, which does not say it itself. For other files it is an error.
         tick: called now and then with the bytes read since the last call.
 
@@ -101,13 +102,13 @@ _PORT_VALUE: Final = re.compile(rb'"port"\s*:\s*(\d+)')
 def ports_of(path: str, *, port: int | None = None) -> set[int]:
     """The ports that the events of a file name; the file is gone through once for it.
 
-    Of a ``.pcap`` it is `port`, of a pcapng every interface, with packets or without. Standard
-    input cannot be gone through twice, so of ``-`` it is `port`, or nothing.
+    Of a ``.pcap`` it is `port`, of a pcapng every interface, with packets or without. What is no
+    regular file (standard input, a pipe) cannot be gone through twice: it is `port`, or nothing.
 
     Raises:
         InputError: as :func:`read_events`.
     """
-    if path == "-":
+    if path == "-" or (Path(path).exists() and not Path(path).is_file()):
         return set() if port is None else {port}
     with _open(path) as file:
         if _is_lines(path, file):
@@ -127,11 +128,6 @@ def ports_of(path: str, *, port: int | None = None) -> set[int]:
 def _open(path: str) -> AbstractContextManager[IO[bytes]]:
     if path == "-":
         return nullcontext(sys.stdin.buffer)
-    suffix = Path(path).suffix.lower()
-    if suffix not in _SUFFIXES:
-        raise InputError(
-            "this is no events file by its name", file=path, expected=".jsonl, .pcap or .pcapng"
-        )
     try:
         return open(path, "rb")  # the caller's with closes it
     except OSError as error:
@@ -139,10 +135,11 @@ def _open(path: str) -> AbstractContextManager[IO[bytes]]:
 
 
 def _is_lines(path: str, file: IO[bytes]) -> bool:
-    if path != "-":
-        return path.lower().endswith(".jsonl")
-    head = file.peek(4) if hasattr(file, "peek") else b""
-    return head[:1] in (b"", b"{", b"\n", b" ")
+    suffix = Path(path).suffix.lower()
+    if suffix in _SUFFIXES:
+        return suffix == ".jsonl"
+    head = file.peek(4) if isinstance(file, BufferedReader) else b"{"
+    return head[:1] in (b"{", b"\n", b"\r", b" ")
 
 
 class _Ticking:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from ovsct.compare.cause import Cause
 from ovsct.compare.conversation import Conversation
-from ovsct.compare.event_line import event_line, has_time
+from ovsct.compare.event_line import event_line, is_time
 from ovsct.compare.events import MAX_PORT, Advance, Happening, read_events
 from ovsct.compare.packet_line import packet_frames
 from ovsct.compare.yaml_places import Document, Place, read_yaml
@@ -257,7 +257,7 @@ def _check(scenario: Scenario) -> None:
                 place = document.keys.get(path) or document.place(path)
                 raise unknown_lane(lane).at(file=name, line=place.line, column=place.column)
     for talk in scenario.conversations:
-        if has_time(talk) or (talk[:1] == "p" and talk[1:].isdecimal()):
+        if is_time(talk) or (talk[:1] == "p" and talk[1:].isdecimal()):
             place = document.keys["conversations", talk]
             raise InputError(
                 "a conversation cannot be called like a time or a port",

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from ovsct.compare.diverge import Divergence
+from ovsct.compare.events import Happening
 from ovsct.compare.evidence import Side
 from ovsct.compare.lockstep import Row
-from ovsct.lane import Arrival, Outcome, Output, Via
+from ovsct.lane import Arrival, Event, Outcome, Output, Step, StepKind, Via
 from ovsct.packet.describe import describe
 from ovsct.report.tally import Tally
 
@@ -174,8 +175,47 @@ def _steps(sides: Sequence[Side], style: Style) -> Iterable[str]:
     for side in sides:
         if side.steps:
             yield f"  steps of {side.lane}:"
-            for step in side.steps:
-                yield style.dim(f"    {step.via:<8} {step.kind:<11} {step.text}")
+            yield from (style.dim(f"    {line}") for line in step_lines(side.steps))
+
+
+_DEPTH: Final = {
+    StepKind.ARRIVE: 0,
+    StepKind.TABLE: 1,
+    StepKind.FILTER: 1,
+    StepKind.ACTION: 2,
+    StepKind.CONNTRACK: 1,
+    StepKind.NAT: 2,
+    StepKind.RECIRCULATE: 1,
+    StepKind.OUTPUT: 1,
+    StepKind.DROP: 1,
+    StepKind.OFFLOAD: 1,
+    StepKind.NOTE: 1,
+}
+"""How deep the steps of a kind are indented; those that are missing begin a pass."""
+
+
+def step_lines(steps: Iterable[Step]) -> Iterable[str]:
+    """Steps as an indented tree: each pass through a datapath, a chain or the hardware begins anew.
+
+    The key of an upcall is that of the whole packet and is left out.
+    """
+    for step in steps:
+        indent = "  " * _DEPTH.get(step.kind, 0)
+        text = "no megaflow covers it" if step.kind is StepKind.UPCALL else step.text
+        yield f"{step.via:<8} {indent}{step.kind}: {text}"
+
+
+def trace_text(
+    number: int, happening: Happening, outcome: Outcome | None, events: Iterable[Event]
+) -> str:
+    """One packet of ``ovsct trace``, or time that passed: what time brought, steps, what became."""
+    lines = [f"        {event.at:g} s: {event.kind}: {event.text}" for event in events]
+    if outcome is None or not isinstance(happening, Arrival):
+        return "\n".join([f"{number}: time passes until {happening.at:g} s", *lines, ""])
+    head = f"{number}: at {happening.at:g} s on p{happening.port}: {describe(happening.frame)}"
+    lines += (f"    {line}" for line in step_lines(outcome.steps))
+    end = fate(happening.frame, outcome.out, outcome.drop) + _engines(outcome.via)
+    return "\n".join([head, *lines, f"    => {end}", ""])
 
 
 _LINE: Final = 16

@@ -1,0 +1,67 @@
+"""``ovsct lower``: what each lane has installed after some events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import click
+
+from ovsct.cli.progress import progress
+from ovsct.cli.setup import make_setup, setup_options
+from ovsct.compare.events import on_ports, read_events
+from ovsct.compare.lockstep import follow
+from ovsct.errors import InputError
+from ovsct.lane import Arrival, Lane
+from ovsct.lanes.make import close, make
+
+_LANE_FOR: Final = {"odp": "ovs-kernel", "tc": "tc", "nic": "hw"}
+"""The lane whose tables are asked for, by what is to be printed."""
+
+
+@click.command()
+@click.argument("flows")
+@setup_options
+@click.option("--events", required=True, metavar="FILE", help=".jsonl, .pcap or .pcapng.")
+@click.option("--port", type=int, metavar="N", help="The port of a .pcap, which does not say it.")
+@click.option(
+    "--to", required=True, type=click.Choice(list(_LANE_FOR)),
+    help="Datapath flows, tc commands, or NIC rules.",
+)  # fmt: skip
+@click.option("--lane", metavar="LANE", help="Ask this lane instead of the usual one.")
+def lower(
+    flows: str, events: str, port: int | None, to: str, lane: str | None, **setup: Any
+) -> None:
+    """Print what is installed after the events: datapath flows, tc commands, NIC rules.
+
+    The tc commands are such as the real tc takes; what could not be lowered stands there as a
+    comment with its reason.
+    """
+    config = make_setup(flows=flows, events=events, port=port, **setup)
+    name = lane or _LANE_FOR[to]
+    running = make(name, config)
+    try:
+        lowered = _lowered(running, name, to)
+        with progress(events, name) as tick:
+            happenings = read_events(events, port=port, tick=tick)
+            for event in on_ports(happenings, config.ports, events):
+                if isinstance(event, Arrival):
+                    follow(running, event.at)
+                    running.receive(event)
+                else:
+                    running.advance(event.at)
+        for line in lowered():
+            click.echo(line)
+    finally:
+        close(running)
+
+
+def _lowered(lane: Lane, name: str, to: str) -> Callable[[], list[str]]:
+    """What to call at the end; a lane that has no such table is refused before the run."""
+    lowered = getattr(lane, "lowered", None)
+    if lowered is not None:
+        return lambda: list(lowered(to))
+    dump = getattr(lane, "dump_flows", None)
+    if to == "odp" and dump is not None:
+        return lambda: list(dump())
+    raise InputError(f"the lane {name} installs nothing of this kind", token=to)
