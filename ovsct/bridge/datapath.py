@@ -18,7 +18,7 @@ from ovsct.errors import OvsctError
 from ovsct.lane import CONTROLLER, Drop, Event, EventKind, Output, Step, StepKind, Via
 from ovsct.packet import edit
 from ovsct.packet.fields import CT_STATE_NAMES, SLOTS
-from ovsct.packet.packet import Packet
+from ovsct.packet.packet import VLAN_LIMIT, Packet
 
 if TYPE_CHECKING:
     from ovsct.bridge.bridge import Bridge
@@ -33,6 +33,8 @@ DEFER_SLOTS: Final = 9
 
 MAX_IDLE: Final = 10.0
 """Seconds after which an unused megaflow is removed (``other_config:max-idle``)."""
+
+_RETAG: Final = (odp.PushVlan, odp.PopVlan, odp.PushMpls)
 
 _RECIRC_MASK: Final = SLOTS["recirc_id"].mask
 _RECIRC_SHIFT: Final = SLOTS["recirc_id"].shift
@@ -63,6 +65,7 @@ class Run:
 
 Executor: TypeAlias = Callable[[Packet, Any, Run], bool | None]
 Compiled: TypeAlias = tuple[tuple[Executor, Any], ...]
+Compiler: TypeAlias = Callable[[Any, Compiled, bool], tuple[Executor, Any]]
 
 
 class Datapath:
@@ -72,39 +75,46 @@ class Datapath:
         bridge: translates what no megaflow covers.
         tracker: the conntrack behind ct actions.
         dialect: ``userspace`` or ``kernel``.
+        vlan_limit: tags that are looked behind when a packet is parsed again.
 
     `on_install` and `on_remove`, if set, are told of every megaflow that comes and goes: the
     lowering to TC listens there.
     """
 
-    def __init__(self, bridge: Bridge, tracker: Tracker, dialect: str) -> None:
+    def __init__(
+        self, bridge: Bridge, tracker: Tracker, dialect: str, vlan_limit: int = VLAN_LIMIT
+    ) -> None:
         self.bridge = bridge
         self.tracker = tracker
+        self.vlan_limit = vlan_limit
         self.kernel = dialect == "kernel"
         # Every megaflow matches in_port and recirc_id: they choose the short list to search.
         self._subtables: dict[int, list[tuple[int, dict[int, odp.Megaflow]]]] = {}
         self.on_install: Callable[[odp.Megaflow], None] | None = None
         self.on_remove: Callable[[odp.Megaflow], None] | None = None
         self._next_expiry: float | None = None
-        self._compilers: dict[type, Callable[[Any, Compiled], tuple[Executor, Any]]] = {
-            odp.Output: lambda a, rest: (_output, a.port),
-            odp.Set: lambda a, rest: (_set, (a.value, a.mask)),
-            odp.PushVlan: lambda a, rest: (_push_vlan, (a.tpid, a.tci)),
-            odp.PopVlan: lambda a, rest: (_pop_vlan, None),
-            odp.PushMpls: lambda a, rest: (_push_mpls, (a.lse, a.ethertype)),
-            odp.PopMpls: lambda a, rest: (_pop_mpls, a.ethertype),
-            odp.Ct: lambda a, rest: (self._ct, (a.track, rest)),
-            odp.CtClear: lambda a, rest: (self._ct_clear, None),
-            odp.Recirc: lambda a, rest: (
+        self._compilers: dict[type, Compiler] = {
+            odp.Output: lambda a, rest, tags: (_output, a.port),
+            odp.Set: lambda a, rest, tags: (_set, (a.value, a.mask)),
+            odp.PushVlan: lambda a, rest, tags: (_push_vlan, (a.tpid, a.tci)),
+            odp.PopVlan: lambda a, rest, tags: (_pop_vlan, None),
+            odp.PushMpls: lambda a, rest, tags: (_push_mpls, (a.lse, a.ethertype)),
+            odp.PopMpls: lambda a, rest, tags: (_pop_mpls, a.ethertype),
+            odp.Ct: lambda a, rest, tags: (self._ct, (a.track, rest)),
+            odp.CtClear: lambda a, rest, tags: (self._ct_clear, None),
+            odp.Recirc: lambda a, rest, tags: (
                 self._recirc_kernel if self.kernel else self._recirc_userspace,
-                (a.recirc_id << _RECIRC_SHIFT, not rest),
+                (a.recirc_id << _RECIRC_SHIFT, not rest, tags),
             ),
-            odp.Clone: lambda a, rest: (self._clone, (self.compile(a.actions), not rest)),
-            odp.Userspace: lambda a, rest: (_userspace, a),
-            odp.Trunc: lambda a, rest: (_trunc, a.max_len),
-            odp.CheckPktLen: lambda a, rest: (
+            odp.Clone: lambda a, rest, tags: (
+                self._clone,
+                (self.compile(a.actions, tags), not rest),
+            ),
+            odp.Userspace: lambda a, rest, tags: (_userspace, a),
+            odp.Trunc: lambda a, rest, tags: (_trunc, a.max_len),
+            odp.CheckPktLen: lambda a, rest, tags: (
                 self._check_pkt_len,
-                (a.length, self.compile(a.greater), self.compile(a.less_equal)),
+                (a.length, self.compile(a.greater, tags), self.compile(a.less_equal, tags)),
             ),
         }
 
@@ -142,16 +152,24 @@ class Datapath:
             if execute(packet, argument, run):
                 return
 
-    def compile(self, actions: Sequence[odp.OdpAction]) -> Compiled:
-        """Turn an action list into calls. Each knows what follows it."""
+    def compile(self, actions: Sequence[odp.OdpAction], retagged: bool = False) -> Compiled:
+        """Turn an action list into calls. Each knows what follows it.
+
+        `retagged` says that an action before the list pushed or popped a tag: behind it lies
+        another header, for which a packet that recirculates is parsed again.
+        """
+        changed = []
+        for action in actions:
+            changed.append(retagged)
+            retagged = retagged or isinstance(action, _RETAG)
         compiled: Compiled = ()
-        for action in reversed(actions):
+        for action, retagged in zip(reversed(actions), reversed(changed), strict=True):
             compiler = self._compilers.get(type(action))
             if compiler is None:
                 raise OvsctError(
                     f"the datapath action {format_actions((action,))} is not modelled yet"
                 )
-            compiled = (compiler(action, compiled), *compiled)
+            compiled = (compiler(action, compiled, retagged), *compiled)
         return compiled
 
     def _upcall(self, packet: Packet, run: Run) -> odp.Megaflow:
@@ -252,21 +270,29 @@ class Datapath:
     def _ct_clear(self, packet: Packet, _argument: None, _run: Run) -> None:
         self.tracker.clear(packet)
 
-    def _recirc_userspace(self, packet: Packet, argument: tuple[int, bool], run: Run) -> None:
-        recirc, last = argument
+    def _recirc_userspace(
+        self, packet: Packet, argument: tuple[int, bool, bool], run: Run
+    ) -> None:
+        recirc, last, retagged = argument
         if run.depth >= MAX_RECIRC_DEPTH:
             run.drop = Drop.RECIRCULATION
             run.note(Via.DATAPATH, StepKind.DROP, f"recirculated over {MAX_RECIRC_DEPTH} times")
             return
         twin = packet if last else packet.fork()
+        if retagged:
+            twin.reparse(twin.frame, self.vlan_limit)
         twin.key = twin.key & ~_RECIRC_MASK | recirc
         run.depth += 1
         self.process(twin, run)
         run.depth -= 1
 
-    def _recirc_kernel(self, packet: Packet, argument: tuple[int, bool], run: Run) -> None:
-        recirc, last = argument
+    def _recirc_kernel(
+        self, packet: Packet, argument: tuple[int, bool, bool], run: Run
+    ) -> None:
+        recirc, last, retagged = argument
         twin = packet if last else packet.fork()
+        if retagged:
+            twin.reparse(twin.frame, self.vlan_limit)
         twin.key = twin.key & ~_RECIRC_MASK | recirc
         if run.depth >= DEFER_LEVEL:
             if run.deferred is None:

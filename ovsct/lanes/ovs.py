@@ -39,7 +39,7 @@ class OvsLane:
         self.name = name
         self.bridge = bridge
         self.tracker = tracker
-        self.datapath = Datapath(bridge, tracker, dialect)
+        self.datapath = Datapath(bridge, tracker, dialect, vlan_limit)
         self.trace = trace
         self.vlan_limit = vlan_limit
         self.now = 0.0
