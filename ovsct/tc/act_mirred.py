@@ -17,7 +17,7 @@ _REINSERTED: Final = (SHOT, STOLEN, QUEUED, TRAP)
 """``tcf_mirred_can_reinsert()``: with these verdicts a redirect needs no copy."""
 
 
-def make_gact(action: Gact, counter: Counter) -> Execute:
+def make_gact(action: Gact, counter: Counter, engine: TcIngress) -> Execute:
     """``tcf_gact_act()``: a verdict."""
     control = action.control
 

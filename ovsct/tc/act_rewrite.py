@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ovsct.tc.actions import Csum, Mpls, Munge, Pedit, Skbedit, Vlan
     from ovsct.tc.classify import Pass
     from ovsct.tc.filters import Counter, Execute
+    from ovsct.tc.ingress import TcIngress
 
 VLANS_READ: Final = 2
 """Tags that the flow key has room for; an edited frame is read anew with that limit."""
@@ -46,7 +47,7 @@ def _replace(p: Pass, frame: bytes) -> None:
 # -- pedit --------------------------------------------------------------------------------------
 
 
-def make_pedit(action: Pedit, counter: Counter) -> Execute:
+def make_pedit(action: Pedit, counter: Counter, engine: TcIngress) -> Execute:
     """``tcf_pedit_act()``: a word that cannot be reached ends it, and counts as overlimit."""
     munges, control = action.munges, action.control
 
@@ -124,7 +125,7 @@ def _ipv6_find(buffer: bytearray, at: int, wanted: int) -> int | None:
 # -- csum ---------------------------------------------------------------------------------------
 
 
-def make_csum(action: Csum, counter: Counter) -> Execute:
+def make_csum(action: Csum, counter: Counter, engine: TcIngress) -> Execute:
     """``tcf_csum_act()``: a header that is cut short drops the packet."""
     which, control = action.which, action.control
 
@@ -154,7 +155,7 @@ def make_csum(action: Csum, counter: Counter) -> Execute:
 # -- vlan ---------------------------------------------------------------------------------------
 
 
-def make_vlan(action: Vlan, counter: Counter) -> Execute:
+def make_vlan(action: Vlan, counter: Counter, engine: TcIngress) -> Execute:
     """``tcf_vlan_act()``."""
     op, vid, protocol, prio = action.op, action.vid, action.protocol, action.prio
     control = action.control
@@ -184,7 +185,7 @@ def make_vlan(action: Vlan, counter: Counter) -> Execute:
 # -- mpls ---------------------------------------------------------------------------------------
 
 
-def make_mpls(action: Mpls, counter: Counter) -> Execute:
+def make_mpls(action: Mpls, counter: Counter, engine: TcIngress) -> Execute:
     """``tcf_mpls_act()``."""
     control = action.control
 
@@ -247,7 +248,7 @@ def _label_entry(entry: int, action: Mpls) -> int:
 # -- skbedit ------------------------------------------------------------------------------------
 
 
-def make_skbedit(action: Skbedit, counter: Counter) -> Execute:
+def make_skbedit(action: Skbedit, counter: Counter, engine: TcIngress) -> Execute:
     """``tcf_skbedit_act()``: mark and priority travel beside the packet, as pkt_mark and so on.
 
     Queue and packet type are seen by nobody in this model but what comes after the packet left.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from ovsct.conntrack.flowtable import FlowTable
 from ovsct.conntrack.netfilter import Entry, Netfilter
@@ -69,23 +69,17 @@ _FATES: Final = {
 }  # fmt: skip
 """sch_handle_ingress(): every other verdict lets the packet pass."""
 
-_Maker = Callable[[act.Action, Counter, "TcIngress"], Execute]
-
-
-def _makers() -> dict[type[act.Action], _Maker]:
-    return {
-        act.Gact: lambda a, c, e: make_gact(a, c),  # type: ignore[arg-type]
-        act.Ct: lambda a, c, e: make_ct(a, c, e),  # type: ignore[arg-type]
-        act.Mirred: make_mirred,  # type: ignore[dict-item]
-        act.Pedit: lambda a, c, e: make_pedit(a, c),  # type: ignore[arg-type]
-        act.Csum: lambda a, c, e: make_csum(a, c),  # type: ignore[arg-type]
-        act.Vlan: lambda a, c, e: make_vlan(a, c),  # type: ignore[arg-type]
-        act.Mpls: lambda a, c, e: make_mpls(a, c),  # type: ignore[arg-type]
-        act.Skbedit: lambda a, c, e: make_skbedit(a, c),  # type: ignore[arg-type]
-    }
-
-
-_MAKERS: Final = _makers()
+_MAKERS: Final[dict[type[act.Action], Callable[[Any, Counter, TcIngress], Execute]]] = {
+    act.Gact: make_gact,
+    act.Ct: make_ct,
+    act.Mirred: make_mirred,
+    act.Pedit: make_pedit,
+    act.Csum: make_csum,
+    act.Vlan: make_vlan,
+    act.Mpls: make_mpls,
+    act.Skbedit: make_skbedit,
+}
+"""How each action is made ready to run."""
 
 
 class TcIngress:
