@@ -143,6 +143,7 @@ class Netfilter:
         self.table: dict[int, Entry] = {}
         self.timers: Timers[Entry] = Timers()
         self.watchers: list[Callable[[Entry], None]] = []
+        self.keepers: list[Callable[[Entry, int], bool]] = []
         self.sources: dict[int, list[Entry]] = {}
         self.count = 0
         self.manips = 0
@@ -407,8 +408,8 @@ class Netfilter:
                 self.sources.pop(source, None)
 
     def _expire(self, e: Entry, now: int) -> bool:
-        """Remove an entry whose time is up, unless the flow table keeps it alive."""
-        if e.status & OFFLOAD:
+        """Remove an entry whose time is up, unless a flow table keeps it alive."""
+        if e.status & OFFLOAD and any(keeps(e, now) for keeps in self.keepers):
             e.expires = now + DAY
             self.timers.arm(e)
             return False

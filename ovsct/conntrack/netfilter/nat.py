@@ -312,7 +312,7 @@ class Choice:
         if self.side == DST and not self.random and self.core.dst_starts_at_first:
             offset = 0
         else:
-            offset = self.draw(size)
+            offset = self.draw()
         attempts = min(size, MAX_ATTEMPTS)
         clear = ~(_M16 << shift)
         while True:
@@ -325,7 +325,7 @@ class Choice:
             if attempts >= size or attempts < 16:
                 return tuple_
             attempts //= 2
-            offset = self.draw(size)
+            offset = self.draw()
 
     def _place(self, tuple_: int) -> tuple[int, int, int] | None:
         """Where the port to be changed lies in the tuple, the lowest it may be, how many."""
@@ -350,9 +350,10 @@ class Choice:
             return shift, 600, 424
         return shift, 1024, 64512
 
-    def draw(self, size: int) -> int:
-        """get_random_u16(): where in `size` candidates the search starts, modulo `size`."""
-        return self.core.choose(65536, f"nat port out of {size}")
+    def draw(self) -> int:
+        """get_random_u16(): where the search starts, modulo the number of candidates."""
+        which = "destination" if self.side else "source"
+        return self.core.choose(65536, f"nat {which} port")
 
 
 def best_address(parts: tuples.Parts, nat: Nat) -> int:
