@@ -14,7 +14,7 @@ from ovsct.conntrack.netfilter.entry import CONFIRMED, IS_REPLY, UNTRACKED, Entr
 from ovsct.conntrack.request import Track
 from ovsct.lane import Drop, StepKind
 from ovsct.packet.packet import ETH_IPV4, ETH_IPV6, VLAN_TYPES, Packet
-from ovsct.tc.verdict import SHOT
+from ovsct.tc.verdict import CONSUMED, SHOT
 
 if TYPE_CHECKING:
     from ovsct.tc.actions import Ct
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ovsct.tc.filters import Counter, Execute
     from ovsct.tc.ingress import TcIngress
 
+_HEADER: Final = {ETH_IPV4: 20, ETH_IPV6: 40}
 _FULL_MARK: Final = 0xFFFFFFFF
 _FULL_LABEL: Final = (1 << 128) - 1
 
@@ -96,6 +97,9 @@ class _Ct:
                 self._flows.process(packet, p.now)
         p.post_ct = True
         p.zone = self._zone
+        if p.pieces is not None:
+            # qdisc_pkt_len is looked at anew after defragmentation, and only then.
+            p.length = len(packet.frame) - packet.l3
         p.changed()
         if p.steps is not None:
             self._note(p)
@@ -111,10 +115,12 @@ class _Ct:
                 return self._behind_two_tags(p)
         if protocol not in (ETH_IPV4, ETH_IPV6):
             return self._refuse(p, Drop.NOT_IP)
-        held = self._engine.defragment(p, self._zone)
-        if held is not None:
-            return held
-        packet = p.packet
+        if len(frame) - packet.l3 < _HEADER[protocol]:
+            return self._refuse(p, Drop.MALFORMED)
+        if not self._engine.defragment(p, self._zone):
+            if p.drop is not Drop.HELD:
+                self._counter.drops += 1
+            return CONSUMED
         if packet.l4 and len(packet.frame) > packet.end:
             packet.frame = packet.frame[: packet.end]
         return None

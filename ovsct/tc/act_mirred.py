@@ -50,7 +50,8 @@ def make_mirred(action: Mirred, counter: Counter, engine: TcIngress) -> Execute:
         frame = packet.frame
         mru = packet.mru
         if mru and len(frame) - 14 > mru:
-            engine.fragment(p, port)
+            # A copy shares its fragments with the original, and is cut anew.
+            engine.fragment(p, port, p.pieces if verdict == CONSUMED else None)
         else:
             p.outputs.append(Output(port, frame))
         if p.steps is not None:

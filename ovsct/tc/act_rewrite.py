@@ -17,7 +17,7 @@ from ovsct.packet.packet import (
     VLAN_TYPES,
     Packet,
 )
-from ovsct.tc.actions import Header, MplsOp, VlanOp
+from ovsct.tc.actions import Header, MplsOp, Sum, VlanOp
 from ovsct.tc.sums import sum_ipv4, sum_ipv6
 from ovsct.tc.verdict import SHOT
 
@@ -128,6 +128,7 @@ def _ipv6_find(buffer: bytearray, at: int, wanted: int) -> int | None:
 def make_csum(action: Csum, counter: Counter, engine: TcIngress) -> Execute:
     """``tcf_csum_act()``: a header that is cut short drops the packet."""
     which, control = action.which, action.control
+    transport = which != {Sum.IPV4}
 
     def csum(p: Pass) -> int:
         frame = p.packet.frame
@@ -144,6 +145,9 @@ def make_csum(action: Csum, counter: Counter, engine: TcIngress) -> Execute:
             counter.drops += 1
             p.drop = Drop.CHECKSUM
             return SHOT
+        if transport:
+            # To sum a payload that lies in fragments the kernel copies it into one piece.
+            p.pieces = None
         if buffer != frame:
             _replace(p, bytes(buffer))
             p.changed()

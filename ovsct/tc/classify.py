@@ -39,14 +39,15 @@ class Pass:
     """One packet on its way through one port's filters: ``struct tc_skb_cb`` and its sk_buff.
 
     `length` is what counters add (bytes, see :class:`ovsct.tc.filters.Counter`); `post_ct`, `zone`
-    and the packet's `mru` are what a miss hands on to OVS. `untracked` is set once the packet was
-    detached from a connection: act_ct then leaves fragments alone. `chain` is the last chain that
-    was entered, `outputs` what has left so far, `drop` why a verdict took the packet.
+    and the packet's `mru` are what a miss hands on to OVS. `pieces` are the payload sizes
+    of the fragments that the packet hangs together from, None once it was copied or flattened.
+    `chain` is the last chain that was entered, `outputs` what has left so far, `drop` why a verdict
+    took the packet.
     """
 
     __slots__ = (
-        "_key", "chain", "drop", "length", "nest", "now", "outputs", "packet", "port", "post_ct",
-        "protocol", "steps", "untracked", "zone",
+        "_key", "chain", "drop", "length", "nest", "now", "outputs", "packet", "pieces", "port",
+        "post_ct", "protocol", "steps", "zone",
     )  # fmt: skip
 
     def __init__(
@@ -68,7 +69,7 @@ class Pass:
         self.nest = nest
         self.post_ct = False
         self.zone = 0
-        self.untracked = False
+        self.pieces: tuple[int, ...] | None = None
         self.chain = 0
         self.drop: Drop | None = None
         self._key = STALE

@@ -13,15 +13,26 @@ from typing import Any, Final, NamedTuple
 
 from ovsct.conntrack.flowtable import FlowTable
 from ovsct.conntrack.netfilter import Entry, Netfilter
+from ovsct.conntrack.netfilter.entry import UNTRACKED
 from ovsct.errors import OvsctError
 from ovsct.lane import STACK, Connection, Drop, Event, Output, Step, StepKind
-from ovsct.packet.packet import Packet
+from ovsct.packet.fields import SLOTS
+from ovsct.packet.packet import ETH_IPV4, ETH_IPV6, VLAN_TYPES, Packet
 from ovsct.tc import actions as act
 from ovsct.tc.act_ct import make_ct
 from ovsct.tc.act_mirred import make_gact, make_mirred
-from ovsct.tc.act_rewrite import make_csum, make_mpls, make_pedit, make_skbedit, make_vlan
+from ovsct.tc.act_rewrite import (
+    VLANS_READ,
+    make_csum,
+    make_mpls,
+    make_pedit,
+    make_skbedit,
+    make_vlan,
+    network_header,
+)
 from ovsct.tc.chains import Block
 from ovsct.tc.classify import Pass, classify
+from ovsct.tc.defrag import BadFragmentError, Defragmenter, split
 from ovsct.tc.filters import Counter, Execute, Filter, Installed
 from ovsct.tc.verdict import CONSUMED, QUEUED, SHOT, STOLEN, TRAP, UNSPEC
 
@@ -63,6 +74,8 @@ class Result(NamedTuple):
     zone: int
 
 
+_FRAGMENT: Final = SLOTS["nw_frag"].mask
+
 _FATES: Final = {
     STOLEN: Fate.SENT, QUEUED: Fate.SENT, TRAP: Fate.SENT, CONSUMED: Fate.SENT, SHOT: Fate.DROP,
     UNSPEC: Fate.MISS,
@@ -97,6 +110,7 @@ class TcIngress:
         self.flows = FlowTable(netfilter)
         self.blocks: dict[int, Block] = {port: Block() for port in self.ports}
         self.nest_limit = NEST_LIMITS[self.kernel]
+        self.fragments = Defragmenter(netfilter.sysctls["frag_timeout"])
         self._queued = self.kernel == "6.1"
         self._backlog: list[Pass] = []
 
@@ -207,7 +221,9 @@ class TcIngress:
 
     def advance(self, now: float) -> Sequence[Event]:
         """Let flows and connections age until `now` (seconds)."""
-        events = [*self.flows.advance(now), *self.netfilter.advance(now)]
+        events = [
+            *self.flows.advance(now), *self.netfilter.advance(now), *self.fragments.expire(now),
+        ]  # fmt: skip
         events.sort(key=lambda event: event.at)
         return events
 
@@ -219,10 +235,55 @@ class TcIngress:
         """``nf_ct_kill()`` of a connection that the flow table may know."""
         self.netfilter.kill(entry)
 
-    def defragment(self, p: Pass, zone: int) -> int | None:
-        """``tcf_ct_handle_fragments()``: None to go on with ``p.packet``, or a verdict."""
-        return None
+    def defragment(self, p: Pass, zone: int) -> bool:
+        """``tcf_ct_handle_fragments()``: put `p.packet` together if it is a fragment.
 
-    def fragment(self, p: Pass, port: int) -> None:
-        """``sch_fragment()``: send ``p.packet`` in the pieces that it came in."""
-        raise NotImplementedError
+        Returns:
+            Whether to go on; otherwise `p.drop` says why not.
+
+        Raises:
+            OvsctError: IPv6 fragments, which are not modelled here.
+        """
+        packet = p.packet
+        if packet.conn is not None or packet.ct_info == UNTRACKED:
+            return True
+        frame = packet.frame
+        l3, protocol = network_header(frame)
+        if protocol == ETH_IPV6:
+            if packet.key & _FRAGMENT:
+                raise OvsctError("IPv6 fragments in act_ct are not modelled")
+            return True
+        if not (frame[l3 + 6] & 0x3F or frame[l3 + 7]):
+            return True
+        try:
+            whole = self.fragments.gather(frame, l3, zone, p.now)
+        except BadFragmentError:
+            p.drop = Drop.FRAGMENT
+            return False
+        if whole is None:
+            p.drop = Drop.HELD
+            return False
+        packet.reparse(whole.frame, VLANS_READ)
+        packet.mru = whole.mru
+        p.pieces = whole.pieces
+        return True
+
+    def fragment(self, p: Pass, port: int, pieces: tuple[int, ...] | None) -> None:
+        """``sch_frag_xmit_hook()``: send `p.packet` in `pieces`, or cut anew (None).
+
+        Raises:
+            OvsctError: the packet has IP options or two tags.
+        """
+        packet = p.packet
+        frame = packet.frame
+        l3, protocol = network_header(frame)
+        if len(frame) - l3 <= packet.mru:
+            p.outputs.append(Output(port, frame))
+            return
+        if protocol in VLAN_TYPES:
+            raise OvsctError("a second tag on a packet put together by act_ct is not modelled")
+        if protocol != ETH_IPV4:
+            # sch_fragment() knows no way to cut anything else, and drops it.
+            return
+        for piece in split(frame, l3, packet.mru, pieces):
+            p.outputs.append(Output(port, piece))
