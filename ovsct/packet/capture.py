@@ -234,14 +234,13 @@ def port_of(interface_index: int, name: str | None) -> int:
     return port
 
 
-def frame_limit(snaplen: int) -> int:
-    """Most bytes that a capture may hold of a frame: its snaplen, or `MAX_FRAME` without one.
+def frame_limit(_snaplen: int) -> int:
+    """Most bytes that a capture may hold of a frame: `MAX_FRAME`, whatever its snaplen says.
 
-    A record above its own file's snaplen is refused, for the header says that there can be none.
-    Some writers (dpkt's, with its default of 1500) leave such files behind, and libpcap goes on
-    with frames cut to the snaplen (sf-pcap.c, pcap_next_packet): no longer the frame that came.
+    Some writers (dpkt's, with its default of 1500) leave whole frames above the snaplen of their
+    own header. All of the frame is there, so it is taken; libpcap would go on with it cut.
     """
-    return min(snaplen or MAX_FRAME, MAX_FRAME)
+    return MAX_FRAME
 
 
 def check_lengths(

@@ -217,7 +217,7 @@ def test_a_bad_header_is_refused(data: bytes, says: str) -> None:
 ONE = record(1, 2, b"whole")
 BAD_RECORDS = [
     (record(1, 2, bytes(10), original=60), "only 10 of the frame's 60 bytes"),
-    (record(1, 2, b"", captured=65536, original=65536), "65536 bytes (expected at most 65535)"),
+    (record(1, 2, b"", captured=262145, original=262145), "262145 bytes (expected at most 262144"),
     (record(1, 2, b"", captured=2**31, original=2**31), "the capture is damaged"),
     (record(1, 1_000_000, b""), "1000000 microseconds past the second"),
     (record(1, 2, b"abc", captured=5, original=5), "frame of record 2"),
@@ -238,6 +238,11 @@ def test_the_place_of_an_error_counts_all_chunks_before() -> None:
     assert len(good) > 2 * CHUNK
     text = refused(header() + good + record(1, 10**6, b""))
     assert f"record 5001 at byte {24 + len(good)}:" in text
+
+
+def test_a_whole_frame_above_the_snaplen_is_taken() -> None:
+    data = header(snaplen=64) + record(1, 2, bytes(100))
+    assert [len(row.frame) for row in read_pcap(io.BytesIO(data), "a.pcap")] == [100]
 
 
 def test_without_a_snaplen_the_limit_is_the_longest_frame() -> None:

@@ -103,8 +103,7 @@ def _by_name() -> dict[str, Field]:
     table = dict(FIELDS)
     for field in FIELDS.values():
         for alias in field.aliases:
-            if alias != "ip_ttl":  # ovs-ofctl does not know this one
-                table.setdefault(alias, field)  # tp_src is tcp_src first, as in OVS mf_from_name
+            table.setdefault(alias, field)  # tp_src is tcp_src first, as in OVS mf_from_name
     return table
 
 

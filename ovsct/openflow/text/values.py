@@ -363,7 +363,7 @@ def read_value(field: Field, text: str, ports: Ports = NO_PORTS) -> tuple[int, i
 
 
 def _write_number(field: Field, value: int, mask: int) -> str:
-    decimal = field.format is Format.DECIMAL or field.name == "vlan_vid"
+    decimal = field.format is Format.DECIMAL
     text = str(value) if decimal else hexadecimal(value)
     return text if mask == field.ones else f"{text}/{hexadecimal(mask)}"
 
