@@ -121,6 +121,8 @@ class Kind:
     dl_type: int
     proto: int | None
     names: tuple[str, ...]
+    fixed: tuple[tuple[str, int], ...] = ()
+    """What else must be matched before `names` may be."""
 
 
 ANY = ("in_port", "eth_src", "eth_dst", "vlan_tci", "ct_state", "ct_mark", "ct_zone", "metadata",
@@ -135,6 +137,11 @@ KINDS = (
     Kind("icmp", 0x0800, 1, (*IP, "icmp_type", "icmp_code")),
     Kind("ipv6", 0x86DD, None, IP6),
     Kind("tcp6", 0x86DD, 6, (*IP6, "tcp_src", "tcp_dst", "tcp_flags")),
+    Kind("icmp6", 0x86DD, 58, ("in_port", "ipv6_src", "ipv6_dst", *("nd_target", "nd_sll") * 2),
+         (("icmpv6_type", 135), ("icmpv6_code", 0))),
+    Kind("udp", 0x0800, 17, ("in_port", "ip_src", "ip_dst", "udp_dst", "ct_nw_src", "ct_nw_dst",
+                             "ct_tp_src", "ct_tp_dst", "ct_mark"),
+         (("ct_state", 0x22), ("ct_nw_proto", 17))),
     Kind("arp", 0x0806, None, (*ANY, "arp_spa", "arp_tpa", "arp_op", "arp_sha", "arp_tha")),
     Kind("", 0, None, ANY),
 )
@@ -164,6 +171,12 @@ class Entry:
         )
 
 
+def odd_mask(width: int, rng: random.Random) -> int:
+    # The highest bits are set: ovs-ofctl takes a mask of IPv6 that starts with a decimal digit
+    # for a prefix length.
+    return rng.getrandbits(width) | 0xF << (width - 4)
+
+
 def some_mask(name: str, rng: random.Random) -> int:
     of = FIELDS[name]
     if name == "vlan_tci":
@@ -174,15 +187,14 @@ def some_mask(name: str, rng: random.Random) -> int:
         return rng.choice((0x02, 0x12, 0x10, 0xFFF))
     if not of.maskable:
         return of.ones
-    if of.name.startswith(("ip_s", "ip_d", "ipv6_s", "ipv6_d", "arp_spa", "arp_tpa")):
+    if of.name.startswith(("ip_s", "ip_d", "ipv6_s", "ipv6_d", "ct_nw_", "arp_spa", "arp_tpa")):
         if rng.random() < 0.15:
-            # (An IPv6 mask that starts with a decimal digit is read as a prefix length.)
-            return rng.getrandbits(of.width) | 0xF << (of.width - 4)
+            return odd_mask(of.width, rng)
         length = of.width - rng.choice((0, 1, 2, 4, 8, 16, 24, 31))
         return of.ones & ~(of.ones >> length)
-    if name in ("tcp_src", "tcp_dst", "udp_src", "udp_dst"):
+    if name in ("tcp_src", "tcp_dst", "udp_src", "udp_dst", "ct_tp_src", "ct_tp_dst"):
         return rng.choice((0xFFFF, 0xFFF0, 0xFF00, 0x000F, 0x8000, 0xFFFE))
-    return rng.choice((of.ones, of.ones, rng.getrandbits(of.width) or 1, 1))
+    return rng.choice((of.ones, of.ones, odd_mask(of.width, rng), 0xF << (of.width - 4)))
 
 
 def some_value(name: str, rng: random.Random) -> int:
@@ -199,7 +211,7 @@ def some_value(name: str, rng: random.Random) -> int:
     value = rng.choice((0, 1, 2, 3, 5))
     if rng.random() < 0.5 and width > 16:
         value |= rng.choice((1, 2, 3)) << rng.choice((8, 16, 24))
-    if width == 32 and name.startswith(("ip_", "arp_")):
+    if width == 32 and name.startswith(("ip_", "arp_", "ct_nw_")):
         value |= rng.choice((10, 10, 11, 192)) << 24
     if width == 128:
         value |= rng.choice((0x20, 0x21, 0xFD)) << 120
@@ -211,12 +223,22 @@ def with_kind(kind: Kind, match: Match) -> Match:
         match = match.with_field(FIELDS["eth_type"], kind.dl_type)
     if kind.proto is not None:
         match = match.with_field(FIELDS["nw_proto"], kind.proto)
+    for name, value in kind.fixed:
+        match = match.with_field(FIELDS[name], value)
     return match
+
+
+def words_of(kind: Kind, *, exact: bool) -> list[str]:
+    words = [kind.word] if kind.word else []
+    for name, value in kind.fixed:
+        signed = write_match(name, value, FIELDS[name].ones)
+        words.append(f"{name}={write_value(name, value)}" if exact else signed)
+    return words
 
 
 def some_match(rng: random.Random) -> tuple[Match, str]:
     kind = rng.choice(KINDS)
-    words = [kind.word] if kind.word else []
+    words = words_of(kind, exact=False)
     match = with_kind(kind, Match())
     for name in sorted({rng.choice(kind.names) for _ in range(rng.choice((0, 1, 1, 2, 2, 3, 4)))}):
         mask = some_mask(name, rng)
@@ -231,7 +253,7 @@ def some_match(rng: random.Random) -> tuple[Match, str]:
 
 def some_packet(rng: random.Random) -> tuple[int, str]:
     kind = rng.choice([kind for kind in KINDS if kind.proto is not None or kind.word == "arp"])
-    words = [kind.word]
+    words = words_of(kind, exact=True)
     match = with_kind(kind, Match())
     for name in dict.fromkeys(("in_port", *kind.names)):
         value = some_value(name, rng)
@@ -314,7 +336,7 @@ def expected(classifier: Classifier[Entry], key: int) -> tuple[int, int]:
     rule = classifier.lookup(key, look)
     assert look.mask == before | sum(bits for bits, _ in look.authors)
     mask = look.mask & DATAPATH_MASK
-    if SLOTS["nw_proto"].get(key) == 1 and is_ip:
+    if SLOTS["nw_proto"].get(key) in (1, 58) and is_ip:
         mask &= ~(0xFF00 << SLOTS["tp_src"].shift | 0xFF00 << SLOTS["tp_dst"].shift)
     if mask & SLOTS["vlan_tci"].mask:
         mask |= 0x1000 << SLOTS["vlan_tci"].shift
