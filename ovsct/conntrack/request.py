@@ -1,4 +1,4 @@
-"""What a ct action asks of a tracker, and what a tracker is: the seam between conntrack and its users.
+"""What a ct action asks of a tracker, and what a tracker is: the seam between the two.
 
 The OVS datapath and TC's act_ct both hold a :class:`Track`; how it is carried out is the business
 of the dialect behind :class:`Tracker`.
