@@ -124,7 +124,7 @@ def _happening(text: str, now: float) -> Happening:
 
 def _from_fields(text: str, now: float) -> Arrival:
     """The packet that a flow's match describes, as ofproto/trace takes it."""
-    from ovsct.openflow.text import parse_flow
+    from ovsct.openflow.text.flow_text import parse_flow
     from ovsct.packet.compose import compose
     from ovsct.packet.fields import SLOTS
     from ovsct.packet.packet import ETH_IPV4, ETH_IPV6

@@ -186,7 +186,7 @@ def _read_lines(lines: Iterable[bytes], name: str) -> Iterator[Happening]:
             # The everyday line is done; this one is looked at with care.
             if not line.strip():
                 continue
-            event = _careful(line, name, number)
+            event = _careful(line.rstrip(), name, number)
             if event.at < last:
                 raise _disorder(event.at, last, name, f"line {number}", number) from None
         last = event.at

@@ -283,8 +283,8 @@ class _Problem:
     def __init__(self, found: Any, document: Document) -> None:
         self._found = found
         self._document = document
-        branch = [part for part in found["loc"] if part in _MEMBERS]
-        self.path: KeyPath = tuple(part for part in found["loc"] if part not in _MEMBERS)
+        branch = [part for part in found["loc"] if _is_member(part)]
+        self.path: KeyPath = tuple(part for part in found["loc"] if not _is_member(part))
         self._model: type[BaseModel] = _model_at(self.path, branch)
         value = _at(document.value, self.path)
         holder = _at(document.value, self.path[:-1])
@@ -331,11 +331,12 @@ class _Problem:
         )  # fmt: skip
 
 
-_MEMBERS: Final = frozenset(
-    {"str", "FileText", "int", "constrained-int", "Packet", "Pause", "Capture"}
-    | {"tuple[Annotated[int, FieldInfo], ...]", "tuple[int, ...]"}
-)
-"""What pydantic puts into a path for the member of a union that it tried."""
+_MEMBERS: Final = frozenset({"str", "FileText", "constrained-int", "Packet", "Pause", "Capture"})
+
+
+def _is_member(part: str | int) -> bool:
+    """Whether pydantic put this into a path for the member of a union that it tried."""
+    return part in _MEMBERS or (isinstance(part, str) and part.startswith("tuple["))
 
 
 def _model_at(path: KeyPath, branch: list[Any]) -> type[BaseModel]:

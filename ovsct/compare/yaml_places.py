@@ -17,6 +17,14 @@ Path: TypeAlias = tuple[str | int, ...]
 _Loader: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
+_MAP: Final = "tag:yaml.org,2002:map"
+_LIST: Final = "tag:yaml.org,2002:seq"
+
+MAX_VALUES: Final = 1_000_000
+MAX_DEPTH: Final = 50
+"""More than any scenario has; an alias that stands inside itself would have no end."""
+
+
 class Place(NamedTuple):
     """Where a value stands: 1-based line and column of its first character.
 
@@ -86,28 +94,33 @@ class _Reader:
     def value(self, node: yaml.Node, path: Path) -> Any:
         """The value of a node that stands at `path`."""
         self.places[path] = self._place(node)
+        if len(self.places) > MAX_VALUES or len(path) > MAX_DEPTH:
+            raise self._wrong("too many values, or too deep", node, None)
+        if isinstance(node, yaml.ScalarNode):
+            return self._loader.construct_object(node)
+        plain = _MAP if isinstance(node, yaml.MappingNode) else _LIST
+        if node.tag != plain:
+            raise self._wrong("a value with a tag", node, node.tag)
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
-        if isinstance(node, yaml.SequenceNode):
-            return [self.value(item, (*path, at)) for at, item in enumerate(node.value)]
-        return self._loader.construct_object(node)
+        return [self.value(item, (*path, at)) for at, item in enumerate(node.value)]
+
+    def _wrong(self, problem: str, node: yaml.Node, token: str | None) -> InputError:
+        mark = node.start_mark
+        return InputError(
+            problem, file=self._name, line=mark.line + 1, column=mark.column + 1, token=token
+        )
 
     def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for key_node, value_node in node.value:
             key = self._loader.construct_object(key_node, deep=True)
-            line, column = key_node.start_mark.line + 1, key_node.start_mark.column + 1
             if not isinstance(key, str):
-                raise InputError(
-                    "a key that is not text", file=self._name, line=line, column=column,
-                    token=str(key), hint="quote it",
-                )  # fmt: skip
+                raise self._wrong("a key that is not text", key_node, str(key))
             if key in found:
-                raise InputError(
-                    "this key stands here twice", file=self._name, line=line, column=column,
-                    token=key,
-                )  # fmt: skip
-            self.keys[*path, key] = Place(line, column)
+                raise self._wrong("this key stands here twice", key_node, key)
+            mark = key_node.start_mark
+            self.keys[*path, key] = Place(mark.line + 1, mark.column + 1)
             found[key] = self.value(value_node, (*path, key))
         return found
 

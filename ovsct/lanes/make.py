@@ -114,7 +114,7 @@ def flows_of(setup: Setup) -> list[Flow]:
     Raises:
         InputError: with file, line, column and token.
     """
-    from ovsct.openflow.text import read_flows
+    from ovsct.openflow.text.flow_text import read_flows
 
     return _read(read_flows, setup.flows)
 
@@ -125,7 +125,7 @@ def groups_of(setup: Setup) -> list[Group]:
     Raises:
         InputError: with file, line, column and token.
     """
-    from ovsct.openflow.text import read_groups
+    from ovsct.openflow.text.group_text import read_groups
 
     return _read(read_groups, setup.groups)
 
