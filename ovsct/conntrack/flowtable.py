@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from ovsct.conntrack import tuples
-from ovsct.conntrack.netfilter.core import DAY, Netfilter, describe
+from ovsct.conntrack.netfilter.core import DAY, Netfilter
 from ovsct.conntrack.netfilter.entry import (
     ASSURED,
     CONFIRMED,
@@ -28,6 +28,7 @@ from ovsct.conntrack.netfilter.entry import (
     Entry,
 )
 from ovsct.conntrack.netfilter.icmp import PROTO_GRE
+from ovsct.conntrack.netfilter.view import describe
 from ovsct.conntrack.netfilter.window import BE_LIBERAL
 from ovsct.conntrack.timers import Timed, Timers, milliseconds
 from ovsct.lane import Event, EventKind

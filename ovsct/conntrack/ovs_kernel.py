@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from ovsct.conntrack import tuples
-from ovsct.conntrack.netfilter.core import OVS_BITS, Netfilter
+from ovsct.conntrack.netfilter.core import Netfilter
 from ovsct.conntrack.netfilter.entry import CONFIRMED, IS_REPLY, UNTRACKED, Entry, Verdict
 from ovsct.conntrack.netfilter.tcp import established
+from ovsct.conntrack.netfilter.view import OVS_BITS
 from ovsct.conntrack.netfilter.window import BE_LIBERAL
 from ovsct.conntrack.request import Diverted, Track
 from ovsct.errors import OvsctError

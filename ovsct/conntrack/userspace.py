@@ -14,10 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from random import Random
-from typing import Final, NamedTuple
+from typing import Final
 
 from ovsct.conntrack.request import Diverted, Track
-from ovsct.conntrack.timers import Timers, milliseconds
+from ovsct.conntrack.timers import milliseconds
 from ovsct.conntrack.tuples import (
     KEY_SHIFT,
     V4_MASK,
@@ -30,35 +30,19 @@ from ovsct.conntrack.tuples import (
     with_ports,
     zone_of,
 )
-from ovsct.conntrack.userspace_entry import (
-    Entry,
-    Rare,
-    Stateful,
-    ZoneLimit,
-    no_connection_bits,
-)
-from ovsct.conntrack.userspace_icmp import NEW_TYPES, NEW_TYPES_V6
-from ovsct.conntrack.userspace_icmp import ON_PACKET as ICMP_ON_PACKET
-from ovsct.conntrack.userspace_icmp import TIMERS as ICMP_TIMERS
+from ovsct.conntrack.userspace_entry import DST, SRC, Entry, Rare, ZoneLimit, no_connection_bits
+from ovsct.conntrack.userspace_fragments import BATCH, Fragments, whole
+from ovsct.conntrack.userspace_helpers import FTP, Expectation, control_kind, helper_fits
 from ovsct.conntrack.userspace_nat import ACTIONS, choose, translate
-from ovsct.conntrack.userspace_neutral import describe, neutral
-from ovsct.conntrack.userspace_other import BIDIR
-from ovsct.conntrack.userspace_other import ON_PACKET as OTHER_ON_PACKET
-from ovsct.conntrack.userspace_other import TIMERS as OTHER_TIMERS
-from ovsct.conntrack.userspace_tcp import (
-    HEADER,
-    MAX_ACK_WINDOW,
-    WINDOWS,
-    TcpEntry,
-    Verdict,
-    create,
-    valid_new,
-)
-from ovsct.conntrack.userspace_tcp import update as tcp_update
+from ovsct.conntrack.userspace_neutral import neutral
+from ovsct.conntrack.userspace_protocols import may_begin, new_entry, take
+from ovsct.conntrack.userspace_table import SWEEP_SECONDS, Table
+from ovsct.conntrack.userspace_tcp import HEADER, MAX_ACK_WINDOW, WINDOWS, TcpEntry, Verdict
 from ovsct.conntrack.userspace_timeouts import DEFAULT_TIMEOUTS, Timer, policy_timeouts
 from ovsct.conntrack.userspace_validate import extract
+from ovsct.conntrack.userspace_watch import Watcher
 from ovsct.errors import OvsctError
-from ovsct.lane import Connection, Event, EventKind
+from ovsct.lane import Connection, Drop, Event
 from ovsct.packet.checksum import word_sum
 from ovsct.packet.fields import (
     CT_DNAT,
@@ -72,7 +56,7 @@ from ovsct.packet.fields import (
     CT_TRK,
     SLOTS,
 )
-from ovsct.packet.packet import ETH_IPV4, PROTO_ICMP, PROTO_ICMPV6, PROTO_TCP, PROTO_UDP, Packet
+from ovsct.packet.packet import ETH_IPV4, PROTO_TCP, Packet
 
 _from_bytes = int.from_bytes
 _header = HEADER.unpack_from
@@ -83,6 +67,7 @@ _S_ZONE: Final = SLOTS["ct_zone"].shift
 _S_MARK: Final = SLOTS["ct_mark"].shift
 _S_LABEL: Final = SLOTS["ct_label"].shift
 _NO_CT: Final = ~CT_MASK
+_FRAG: Final = SLOTS["nw_frag"].mask
 _NAT_BITS: Final = CT_SNAT | CT_DNAT
 
 # An IPv4 TCP segment with ACK and without SYN, FIN and RST, no fragment, not tracked before.
@@ -101,24 +86,11 @@ _LEAST_SKEW: Final = -MAX_ACK_WINDOW & _M32
 MAX_CONNECTIONS: Final = 3_000_000
 """Default of ``dpctl/ct-set-maxconns``."""
 
-SWEEP_SECONDS: Final = 20.0
-
 DEFAULT_ZONE: Final = -1
 """The limit of all zones that have none of their own (``dpctl/ct-set-limits default=N``)."""
 
-FTP_PORT: Final = 21
-TFTP_PORT: Final = 69
-
 REPLY, RELATED = 1, 2
 """Bits of ``packet.ct_info``: how the attached connection was found."""
-
-
-class Found(NamedTuple):
-    """What a look-up found. `node`: it was the second entry of a translated connection."""
-
-    entry: Entry
-    reply: bool
-    node: bool
 
 
 class UserspaceTracker:
@@ -132,6 +104,9 @@ class UserspaceTracker:
         policies: timeout policies by name: attribute to seconds.
         check_sequence: check TCP sequence numbers (``dpctl/ct-enable-tcp-seq-chk``).
         sweep: seconds from one sweep to the next.
+        fragments: how fragments are put together; with OVS's own settings if not given.
+        room: bytes free behind a packet, which FTP's translated addresses need; the dummy datapath
+            leaves none, and so translates none.
     """
 
     def __init__(
@@ -144,20 +119,17 @@ class UserspaceTracker:
         policies: Mapping[str, Mapping[str, int]] | None = None,
         check_sequence: bool = True,
         sweep: float = SWEEP_SECONDS,
+        fragments: Fragments | None = None,
+        room: int = 0,
     ) -> None:
         self.max_connections = max_connections
         self.check_sequence = check_sequence
-        self.count = 0
-        """Connections that count on the limit: those that live, and those not yet swept."""
         self._basis = basis
         self._dice = dice or Random(0)
-        self._table: dict[int, Entry] = {}
-        self._shadowed: dict[int, list[Entry]] = {}
-        self._timers: Timers[Entry] = Timers()
-        self._ended: list[tuple[int, Entry]] = []
-        self._events: list[Event] = []
-        self._sweep = milliseconds(sweep)
-        self._next_sweep = -1
+        self._watcher = Watcher(room)
+        self._table = Table(milliseconds(sweep), self._watcher.forget)
+        self._entries = self._table.entries
+        self._fragments = fragments or Fragments()
         self._plain: dict[int, int] = {}
         self._plain_requests: list[Track] = []
         self._established = DEFAULT_TIMEOUTS[Timer.TCP_ESTABLISHED]
@@ -175,8 +147,8 @@ class UserspaceTracker:
             OvsctError: the request names a helper or a timeout policy that is not there.
         """
         now_ms = int(now * 1000.0 + 0.0005)
-        if now_ms >= self._next_sweep:
-            self._sweep_up(now_ms)
+        if now_ms >= self._table.next_sweep:
+            self._table.sweep(now_ms)
         key = packet.key
         plain = self._plain.get(id(request))
         if (
@@ -185,7 +157,7 @@ class UserspaceTracker:
             and packet.conn is None
         ):
             forward = key >> KEY_SHIFT & V4_MASK | plain
-            entry = self._table.get(forward)
+            entry = self._entries.get(forward)
             if (
                 entry is not None
                 and entry.__class__ is TcpEntry
@@ -268,24 +240,30 @@ class UserspaceTracker:
     def advance(self, now: float) -> Sequence[Event]:
         """Let time pass; what ended until `now` (seconds), in order of time."""
         now_ms = milliseconds(now)
-        if now_ms >= self._next_sweep:
-            self._sweep_up(now_ms)
+        table = self._table
+        if now_ms >= table.next_sweep:
+            table.sweep(now_ms)
         else:
-            self._expire(now_ms)
-        if not self._events:
+            table.expire(now_ms)
+        if not table.events:
             return ()
-        events, self._events = self._events, []
+        events, table.events = table.events, []
         return events
 
     def connections(self, now: float) -> Sequence[Connection]:
         """What lives at `now` (seconds), in the neutral form, oldest first."""
         now_ms = milliseconds(now)
-        return [neutral(entry, now_ms) for entry in self._living(now_ms)]
+        return [neutral(entry, now_ms) for entry in self._table.living(now_ms)]
 
     @property
     def unswept(self) -> int:
         """How many connections have ended, but still count and hold their translated tuple."""
-        return len(self._ended)
+        return self._table.unswept
+
+    @property
+    def count(self) -> int:
+        """Connections that count on the limit: those that live, and those not yet swept."""
+        return self._table.count
 
     # -- what the control plane asks for ----------------------------------------------------
 
@@ -310,25 +288,14 @@ class UserspaceTracker:
 
     def flush(self, zone: int | None = None) -> None:
         """``dpctl/flush-conntrack``: forget all connections, or those of one zone, at once."""
-        for entry in set(self._table.values()):
-            if zone is None or zone_of(entry.forward) == zone:
-                self._timers.disarm(entry)
-                entry.expires = 0
-                self._free(entry)
-        self._ended = [
-            (at, entry)
-            for at, entry in self._ended
-            if zone is not None and zone_of(entry.forward) != zone
-        ]
+        self._table.flush(zone)
 
     def flush_tuple(self, tuple_: int, now: float) -> bool:
         """Forget the connection with this tuple as it came in; False if there is none."""
-        found = self._lookup(tuple_, milliseconds(now))
+        found = self._table.lookup(tuple_, milliseconds(now))
         if found is None or found.node:
             return False
-        self._timers.disarm(found.entry)
-        found.entry.expires = 0
-        self._free(found.entry)
+        self._table.free_now(found.entry)
         return True
 
     # -- the long way -----------------------------------------------------------------------
@@ -350,27 +317,54 @@ class UserspaceTracker:
             self._plain_requests.append(request)
 
     def _process(self, packet: Packet, request: Track, now_ms: int) -> Diverted | None:
-        """OVS ``conntrack_execute()`` for one packet."""
-        if request.helper is not None:
-            raise OvsctError(f"conntrack helper {request.helper!r} is not modelled yet")
+        """OVS ``conntrack_execute()`` for one packet, with the fragments that come and go by it."""
         if request.timeout is not None and request.timeout not in self._policies:
             raise OvsctError(f"there is no timeout policy {request.timeout!r}")
+        if not packet.key & _FRAG:
+            self._whole(packet, request, now_ms)
+            if self._fragments.idle:
+                return None
+            done, given_up = self._fragments.release(BATCH - 1, now_ms)
+            return Diverted(None, [packet, *done, *_invalid(given_up)]) if done or given_up else None
+        return self._fragment(packet, request, now_ms)
+
+    def _fragment(self, packet: Packet, request: Track, now_ms: int) -> Diverted | None:
+        """A fragment: invalid at once, held, or the last that its packet was waiting for."""
+        taken = self._fragments.take(packet, request.zone, now_ms)
+        here = [packet] if taken is False else []
+        if taken is False:
+            self._write(packet, CT_INV, no_connection_bits(None, request.zone))
+        elif taken is not True:
+            put_together = whole(taken)
+            self._whole(put_together, request, now_ms)
+            self._fragments.settle(taken, put_together)
+        done, given_up = self._fragments.release(BATCH - len(here), now_ms)
+        leaving = [*here, *done, *_invalid(given_up)]
+        if not leaving:
+            return Diverted(Drop.HELD)
+        return None if leaving == [packet] else Diverted(None, leaving)
+
+    def _whole(self, packet: Packet, request: Track, now_ms: int) -> None:
+        """One packet that is no fragment, or is one no more."""
         known = packet.conn
         zone = request.zone
         if (
             isinstance(known, Entry)
             and not request.force
             and zone_of(known.forward) == zone
-            and not _control_packet(packet)
+            and control_kind(packet, request.helper) is None
         ):
             self._again(packet, request, known)
-            return None
+            return
+        if packet.key & _STATE == CT_INV << _S_STATE:
+            # A fragment that was given up: once tracked, always invalid.
+            self._write(packet, CT_INV, no_connection_bits(None, zone))
+            return
         extracted = extract(packet, zone)
         if extracted is None:
-            packet.key = packet.key & _NO_CT | zone << _S_ZONE | (CT_INV | CT_TRK) << _S_STATE
-            return None
+            self._write(packet, CT_INV, no_connection_bits(None, zone))
+            return
         self._one(packet, request, extracted[0], extracted[1], now_ms)
-        return None
 
     def _again(self, packet: Packet, request: Track, entry: Entry) -> None:
         """A packet whose connection is attached to it (OVS ``process_one_fast()``): its state
@@ -402,7 +396,7 @@ class UserspaceTracker:
         zone = request.zone
         state = key >> _S_STATE & 0xFF if key >> _S_ZONE & 0xFFFF == zone else 0
         natted = bool(state & _NAT_BITS)
-        found = self._lookup(reverse(tuple_) if natted else tuple_, now_ms)
+        found = self._table.lookup(reverse(tuple_) if natted else tuple_, now_ms)
         entry: Entry | None = None
         reply = False
         if found is not None:
@@ -413,7 +407,7 @@ class UserspaceTracker:
                 tuple_ = entry.forward if reply == found.node else entry.reverse
             if request.force and reply:
                 if not found.node:
-                    self._force_expire(entry, now_ms)
+                    self._table.end(entry, now_ms)
                 entry = None
             elif found.node:
                 if entry.expires <= now_ms:
@@ -421,9 +415,15 @@ class UserspaceTracker:
                     self._write(packet, state | CT_INV, no_connection_bits(None, zone))
                     return
                 reply = tuple_ != entry.forward
+        kind = control_kind(packet, request.helper)
         begin = False
         if entry is not None:
-            state, begin = self._update(packet, entry, state, reply, related, now_ms)
+            if kind == FTP:
+                state, begin = self._update_control(
+                    packet, request, entry, state, reply, related, now_ms
+                )
+            else:
+                state, begin = self._update(packet, entry, state, reply, related, now_ms)
             if request.nat is not None and not begin:
                 state = self._handle_nat(packet, entry, state, zone, reply, related)
         elif (known := self._by_original_tuple(packet, request, state, tuple_, now_ms)) is not None:
@@ -435,13 +435,17 @@ class UserspaceTracker:
             begin = True
         # What was looked up in vain a moment ago need not be looked up again.
         vain = found is None and not natted
-        if begin and (vain or self._lookup(tuple_, now_ms) is None):
-            state, entry = self._begin(packet, request, tuple_, now_ms)
+        expected = self._watcher.expected(tuple_) if begin else None
+        if begin and (vain or self._table.lookup(tuple_, now_ms) is None):
+            state, entry = self._begin(packet, request, tuple_, expected, kind, now_ms)
         if entry is None:
-            bits = no_connection_bits(tuple_, zone)
+            bits = _unknown_bits(tuple_, zone, expected)
         else:
             self._exec(request, entry)
             bits = entry.bits
+            if kind is not None and entry.rare is not None and entry.rare.helper is not None:
+                nat = request.nat is not None
+                state |= self._watcher.listen(packet, entry, kind, state, reply, nat)
         self._write(packet, state, bits)
         if request.nat is None:
             packet.conn = entry
@@ -452,30 +456,23 @@ class UserspaceTracker:
     def _write(self, packet: Packet, state: int, bits: int) -> None:
         packet.key = packet.key & _NO_CT | bits | (state | CT_TRK) << _S_STATE
 
-    def _lookup(self, tuple_: int, now_ms: int) -> Found | None:
-        """The newest entry under `tuple_` that lives, or a translated one that is not yet swept."""
-        entry = self._table.get(tuple_)
-        if entry is None:
-            return None
-        found = self._seen(entry, tuple_, now_ms)
-        if found is None and tuple_ in self._shadowed:
-            for older in reversed(self._shadowed[tuple_]):
-                found = self._seen(older, tuple_, now_ms)
-                if found is not None:
-                    break
-        return found
-
-    def _seen(self, entry: Entry, tuple_: int, now_ms: int) -> Found | None:
-        rare = entry.rare
-        if rare is None or not rare.node:
-            return None if entry.expires <= now_ms else Found(entry, tuple_ != entry.forward, False)
-        untouched = entry.reverse == reverse(entry.forward)
-        if entry.expires > now_ms and (untouched or tuple_ == entry.forward):
-            return Found(entry, tuple_ != entry.forward, False)
-        if tuple_ == entry.reverse:
-            return Found(entry, False, True)
-        # Both entries stand in one hash chain if the translation changed nothing.
-        return Found(entry, True, True) if untouched else None
+    def _update_control(
+        self, packet: Packet, request: Track, entry: Entry, state: int, reply: bool,
+        related: bool, now_ms: int,
+    ) -> tuple[int, bool]:
+        """A packet of an FTP control connection (OVS ``conn_update_state_alg()``): what NAT added to
+        one direction's payload is taken out of the other's acknowledgements before the windows are
+        looked at, and added to its own sequence numbers after.
+        """
+        nat = request.nat is not None
+        skew_reply = entry.rare.skew_reply if entry.rare is not None else False
+        if reply != skew_reply:
+            self._watcher.straighten(packet, entry, reply, nat)
+            return self._update(packet, entry, state, reply, related, now_ms)
+        state, begin = self._update(packet, entry, state, reply, related, now_ms)
+        if not begin:
+            self._watcher.straighten(packet, entry, reply, nat)
+        return state, begin
 
     def _update(
         self, packet: Packet, entry: Entry, state: int, reply: bool, related: bool, now_ms: int
@@ -485,11 +482,7 @@ class UserspaceTracker:
             return state | CT_REL | (CT_RPL if reply else 0), False
         if entry.rare is not None and entry.rare.parent is not None:
             state |= CT_REL
-        if isinstance(entry, TcpEntry):
-            verdict, timer = tcp_update(entry, packet, reply, self.check_sequence)
-            entry.settle()
-        else:
-            verdict, timer = _update_stateful(entry, reply)
+        verdict, timer = take(entry, packet, reply, self.check_sequence)
         if timer is not None:
             self._start(entry, timer, now_ms)
         if verdict is Verdict.VALID:
@@ -498,14 +491,14 @@ class UserspaceTracker:
             return CT_INV, False
         if verdict is Verdict.VALID_NEW:
             return state | CT_NEW, False
-        self._force_expire(entry, now_ms)
+        self._table.end(entry, now_ms)
         return state, True
 
     def _start(self, entry: Entry, timer: Timer, now_ms: int) -> None:
         rare = entry.rare
         entry.expires = now_ms + self._policies[rare.policy if rare else None][timer]
         if entry.expires < entry.armed:
-            self._timers.arm(entry)
+            self._table.timers.arm(entry)
 
     def _handle_nat(
         self, packet: Packet, entry: Entry, state: int, zone: int, reply: bool, related: bool
@@ -529,66 +522,72 @@ class UserspaceTracker:
         original = _original_tuple(packet.key, tuple_)
         if original is None:
             return None
-        found = self._lookup(original, now_ms)
+        found = self._table.lookup(original, now_ms)
         return found.entry if found is not None and not found.node else None
 
     def _begin(
-        self, packet: Packet, request: Track, tuple_: int, now_ms: int
+        self, packet: Packet, request: Track, tuple_: int, expected: Expectation | None,
+        kind: str | None, now_ms: int,
     ) -> tuple[int, Entry | None]:
         """OVS ``conn_not_found()``: the state of a packet that belongs to nothing, and its
         connection if one was committed.
         """
-        if not _may_begin(packet, tuple_):
+        if not may_begin(packet, tuple_):
             return CT_INV, None
+        state = CT_NEW | CT_REL if expected is not None else CT_NEW
         if not request.commit:
-            return CT_NEW, None
+            return state, None
         limit = self._limits.get(request.zone) or self._limits.get(DEFAULT_ZONE)
         if limit is not None and limit.count >= limit.limit:
-            return CT_NEW, None
-        if self.count >= self.max_connections:
-            return CT_NEW, None
-        return self._create(packet, request, tuple_, limit, now_ms)
-
-    def _create(
-        self, packet: Packet, request: Track, tuple_: int, limit: ZoneLimit | None, now_ms: int
-    ) -> tuple[int, Entry | None]:
+            return state, None
+        if self._table.count >= self.max_connections:
+            return state, None
         back = reverse(tuple_)
-        nat = request.nat
-        state = CT_NEW
         action = 0
-        if nat is not None:
-            chosen = choose(
-                tuple_, back, nat, lambda t: self._lookup(t, now_ms) is not None,
-                self._basis, self._dice,
-            )  # fmt: skip
+        if request.nat is not None:
+            chosen = self._choose(request, tuple_, back, expected, now_ms)
             if chosen is None:
-                return CT_NEW, None
-            back = chosen
-            action = ACTIONS[nat.kind]
-        entry, timer = _new_entry(packet, tuple_, back)
-        if nat is not None or request.timeout is not None:
+                return state, None
+            back, action = chosen
+        entry, timer = new_entry(packet, tuple_, back)
+        helper = request.helper if helper_fits(request.helper, kind) else None
+        if request.nat is not None or request.timeout is not None or expected or helper:
             entry.rare = rare = Rare()
-            rare.node = nat is not None
+            rare.node = request.nat is not None
             rare.nat = action
             rare.policy = request.timeout
-        if nat is not None:
+            rare.helper = helper
+            if expected is not None:
+                rare.parent = expected.parent
+                entry.mark, entry.label = expected.mark, expected.label
+        if request.nat is not None:
             state |= translate(packet, tuple_, back, action, False, False)
         entry.refresh_bits()
-        self._insert(entry)
+        self._table.insert(entry)
         self._start(entry, timer, now_ms)
         if limit is not None:
             limit.count += 1
             entry.limit = limit
         return state, entry
 
-    def _insert(self, entry: Entry) -> None:
-        table = self._table
-        for tuple_ in (entry.forward, entry.reverse):
-            before = table.get(tuple_)
-            if before is not None and before is not entry:
-                self._shadowed.setdefault(tuple_, []).append(before)
-            table[tuple_] = entry
-        self.count += 1
+    def _choose(
+        self, request: Track, tuple_: int, back: int, expected: Expectation | None, now_ms: int
+    ) -> tuple[int, int] | None:
+        """The reverse tuple of a translated connection, and its action; None: none is left.
+
+        An expected connection is translated as its control connection is, taken or not.
+        """
+        assert request.nat is not None
+        if expected is not None:
+            parts = unpack(back)
+            if expected.source:
+                return pack(parts._replace(dst=expected.address)), SRC
+            return pack(parts._replace(src=expected.address)), DST
+        chosen = choose(
+            tuple_, back, request.nat, lambda t: self._table.lookup(t, now_ms) is not None,
+            self._basis, self._dice,
+        )  # fmt: skip
+        return None if chosen is None else (chosen, ACTIONS[request.nat.kind])
 
     def _exec(self, request: Track, entry: Entry) -> None:
         """Set mark and label (OVS ``set_mark()``, ``set_label()``), but not those of a child."""
@@ -604,112 +603,19 @@ class UserspaceTracker:
             entry.label = value | entry.label & ~mask
         entry.refresh_bits()
 
-    # -- the end of connections -------------------------------------------------------------
 
-    def _force_expire(self, entry: Entry, now_ms: int) -> None:
-        if entry.expires > now_ms:
-            self._timers.disarm(entry)
-            entry.expires = 0
-            self._end(entry, now_ms)
-
-    def _end(self, entry: Entry, at: int) -> None:
-        self._ended.append((at, entry))
-        self._events.append(Event(at / 1000, EventKind.CONNECTION_EXPIRED, describe(entry)))
-
-    def _expire(self, now_ms: int) -> None:
-        if self._timers.next_deadline() <= now_ms:
-            for entry in self._timers.due(now_ms):
-                self._end(entry, entry.expires)
-
-    def _sweep_up(self, now_ms: int) -> None:
-        """Free what ended until the last sweep that is due at `now_ms`."""
-        if self._next_sweep < 0:
-            self._next_sweep = now_ms + self._sweep
-            return
-        self._expire(now_ms)
-        last = now_ms - (now_ms - self._next_sweep) % self._sweep if self._sweep else now_ms
-        self._next_sweep = last + self._sweep
-        kept = []
-        for at, entry in self._ended:
-            if at <= last:
-                self._free(entry)
-            else:
-                kept.append((at, entry))
-        self._ended = kept
-
-    def _free(self, entry: Entry) -> None:
-        table = self._table
-        for tuple_ in {entry.forward, entry.reverse}:
-            older = self._shadowed.get(tuple_)
-            if table.get(tuple_) is not entry:
-                if older is not None and entry in older:
-                    older.remove(entry)
-            elif older:
-                table[tuple_] = older.pop()
-            else:
-                del table[tuple_]
-            if older is not None and not older:
-                del self._shadowed[tuple_]
-        self.count -= 1
-        if entry.limit is not None:
-            entry.limit.count -= 1
-
-    def _living(self, now_ms: int) -> Sequence[Entry]:
-        living = [
-            entry
-            for tuple_, entry in self._table.items()
-            if entry.expires > now_ms and tuple_ == entry.forward
-        ]
-        for tuple_, older in self._shadowed.items():
-            living += [
-                entry for entry in older if entry.expires > now_ms and tuple_ == entry.forward
-            ]
-        return living
+def _invalid(packets: Sequence[Packet]) -> Sequence[Packet]:
+    """Fragments that are given up leave as ``inv``, and not even ``trk``."""
+    for packet in packets:
+        packet.key = packet.key & _NO_CT | CT_INV << _S_STATE
+    return packets
 
 
-def _control_packet(packet: Packet) -> bool:
-    """Is it of a port that a helper is for (OVS ``get_alg_ctl_type()`` without a helper named)?"""
-    key = packet.key
-    proto = SLOTS["nw_proto"].get(key)
-    dport = SLOTS["tp_dst"].get(key)
-    if proto == PROTO_TCP:
-        return dport == FTP_PORT or SLOTS["tp_src"].get(key) == FTP_PORT
-    return proto == PROTO_UDP and dport == TFTP_PORT
-
-
-def _may_begin(packet: Packet, tuple_: int) -> bool:
-    """May this packet begin a connection (each protocol's ``valid_new()``)?"""
-    proto = tuple_ & 0xFF
-    if proto == PROTO_TCP:
-        return valid_new(packet.frame[packet.l4 + 13])
-    if proto == PROTO_ICMP:
-        return packet.l4 < len(packet.frame) and packet.frame[packet.l4] in NEW_TYPES
-    if proto == PROTO_ICMPV6:
-        return packet.l4 < len(packet.frame) and packet.frame[packet.l4] in NEW_TYPES_V6
-    return True
-
-
-def _new_entry(packet: Packet, tuple_: int, back: int) -> tuple[Entry, Timer]:
-    proto = tuple_ & 0xFF
-    if proto == PROTO_TCP:
-        return create(tuple_, back, packet), Timer.TCP_FIRST_PACKET
-    if proto in (PROTO_ICMP, PROTO_ICMPV6):
-        return Stateful(tuple_, back, 0, 0, 0), Timer.ICMP_FIRST
-    return Stateful(tuple_, back, 0, 0, 0), Timer.OTHER_FIRST
-
-
-def _update_stateful(entry: Entry, reply: bool) -> tuple[Verdict, Timer]:
-    """Take a packet of a connection of any protocol but TCP."""
-    assert isinstance(entry, Stateful)
-    if entry.forward & 0xFF in (PROTO_ICMP, PROTO_ICMPV6):
-        # The reply that ends FIRST is valid, a request while in FIRST is not an answer yet.
-        before = entry.state
-        entry.state = ICMP_ON_PACKET[before][reply]
-        verdict = Verdict.VALID if entry.state else Verdict.VALID_NEW
-        return verdict, ICMP_TIMERS[entry.state]
-    entry.state = OTHER_ON_PACKET[entry.state][reply]
-    verdict = Verdict.VALID if entry.state == BIDIR else Verdict.VALID_NEW
-    return verdict, OTHER_TIMERS[entry.state]
+def _unknown_bits(tuple_: int, zone: int, expected: Expectation | None) -> int:
+    """What the key says of a packet without a connection; of an expected one, its parent's."""
+    if expected is None:
+        return no_connection_bits(tuple_, zone)
+    return no_connection_bits(expected.parent, zone, expected.mark, expected.label)
 
 
 def _original_tuple(key: int, tuple_: int) -> int | None:

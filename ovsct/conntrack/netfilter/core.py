@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from ovsct.conntrack import tuples
-from ovsct.conntrack.netfilter import datagram, icmp, nat, tcp
+from ovsct.conntrack.netfilter import datagram, icmp, nat, tcp, view
 from ovsct.conntrack.netfilter.checks import check, supported
 from ovsct.conntrack.netfilter.entry import (
     ASSURED,
@@ -37,10 +37,10 @@ from ovsct.conntrack.netfilter.entry import (
     SRC_NAT,
     SRC_NAT_DONE,
     Entry,
-    Status,
     Verdict,
 )
-from ovsct.conntrack.netfilter.sctp import NAMES as SCTP_NAMES
+from ovsct.conntrack.netfilter.quick import quick_ack, quick_syn
+from ovsct.conntrack.netfilter.room import Room
 from ovsct.conntrack.netfilter.sctp import sctp_packet
 from ovsct.conntrack.netfilter.sysctls import ROWS, Sysctls
 from ovsct.conntrack.timers import Timers, milliseconds
@@ -48,13 +48,7 @@ from ovsct.errors import InputError
 from ovsct.lane import Connection, Event, EventKind
 from ovsct.packet.fields import (
     CT_DNAT,
-    CT_EST,
-    CT_INV,
-    CT_NEW,
-    CT_REL,
-    CT_RPL,
     CT_SNAT,
-    CT_TRK,
     FRAG_LATER,
     SLOTS,
 )
@@ -80,13 +74,10 @@ KERNELS: Final = ("6.1", "6.12")
 DAY: Final = 86_400_000
 """ms; what an offloaded connection is kept alive by."""
 
-EARLY_DROP_BUCKETS: Final = 8
-
 _KEY_SHIFT: Final = tuples.KEY_SHIFT
 _V4_MASK: Final = tuples.V4_MASK
 _V4_ZONE: Final = tuples.V4_ZONE
 _LATER: Final = FRAG_LATER << SLOTS["nw_frag"].shift
-_TCP_OVER_V4: Final = ETH_IPV4 << 16 | PROTO_TCP
 _QUICK: Final = ASSURED | SEEN_REPLY | CONFIRMED
 
 Handler = Callable[["Netfilter", Entry, Packet, int, int], int]
@@ -101,16 +92,6 @@ _HANDLERS: Final[dict[int, Handler]] = {
     icmp.PROTO_GRE: datagram.gre_packet,
 }
 
-OVS_BITS: Final = {
-    NEW: CT_TRK | CT_NEW,
-    ESTABLISHED: CT_TRK | CT_EST,
-    ESTABLISHED_REPLY: CT_TRK | CT_EST | CT_RPL,
-    RELATED: CT_TRK | CT_REL,
-    4: CT_TRK | CT_REL | CT_RPL,
-}
-"""ct_state of a packet by its ct_info, NAT and confirmation left out (ovs_ct_get_state())."""
-
-_STATES: Final = {PROTO_TCP: tcp.NAMES, PROTO_SCTP: SCTP_NAMES}
 _CLASH_PROTOS: Final = frozenset((PROTO_UDP, icmp.PROTO_UDPLITE))
 _NO_CLASH: Final = frozenset(
     (PROTO_TCP, PROTO_SCTP, PROTO_ICMP, PROTO_ICMPV6, icmp.PROTO_DCCP)
@@ -146,12 +127,11 @@ class Netfilter:
         self.keepers: list[Callable[[Entry, int], bool]] = []
         self.sources: dict[int, list[Entry]] = {}
         self.count = 0
+        self.zones: dict[int, int] = {}
         self.manips = 0
-        self.dropped_early = 0
-        self.refused = 0
+        self.room = Room(self)
         self._random = random
         self._draws = 0
-        self._victims: list[int] = []
         self._limits = {name: self.sysctls.timeouts(name) for name in ROWS}
         self.tcp_limits = self._limits["tcp"]
         self.liberal = self.sysctls["tcp_be_liberal"]
@@ -186,8 +166,12 @@ class Netfilter:
         ms = int(now * 1000.0 + 0.0005)
         key = packet.key
         tuple_ = (key >> _KEY_SHIFT) & _V4_MASK
-        if tuple_ >> 104 == ETH_IPV4 and tuple_ & 0xFF == PROTO_TCP:
+        packet.conn = None
+        packet.ct_info = 0
+        if tuple_ >> 104 == ETH_IPV4 and tuple_ & 0xFF == PROTO_TCP and not key & _LATER:
             tuple_ |= zone << _V4_ZONE
+            if not check(packet, tuple_, self.checksum):
+                return self._invalid(tuple_, ms)
             e = self.table.get(tuple_)
             if (
                 e is not None
@@ -195,30 +179,33 @@ class Netfilter:
                 and e.status & _QUICK == _QUICK
                 and ms < e.expires
                 and e.extra is None
-                and not key & _LATER
             ):
                 reply = 0 if e.original == tuple_ else 1
-                if check(packet, tuple_, self.checksum) and tcp.quick_ack(
-                    self, e, packet, reply, ms
-                ):
+                if not self.acct and quick_ack(self, e, packet, reply, ms):
                     packet.conn = e
                     packet.ct_info = ESTABLISHED_REPLY if reply else ESTABLISHED
                     return Verdict.ACCEPT
-        return self._conntrack_in(packet, zone, ms)
-
-    def _conntrack_in(self, packet: Packet, zone: int, now: int) -> Verdict:
-        packet.conn = None
-        packet.ct_info = 0
-        tuple_ = self._tuple(packet, zone)
-        if tuple_ is None:
+            return self._track(packet, tuple_, ms)
+        any_tuple = self._tuple(packet, zone)
+        if any_tuple is None:
             return Verdict.ACCEPT
-        proto = tuple_ & 0xFF
-        if proto in (PROTO_ICMP, PROTO_ICMPV6):
-            if not check(packet, tuple_, self.checksum):
-                return Verdict.ACCEPT
+        proto = any_tuple & 0xFF
+        queries = proto in (PROTO_ICMP, PROTO_ICMPV6)
+        if not check(packet, any_tuple, self.checksum):
+            return Verdict.ACCEPT if queries else self._invalid(any_tuple, ms)
+        if queries:
             handle = icmp.icmp_error if proto == PROTO_ICMP else icmp.icmpv6_error
-            if not handle(self, packet, zone, now):
+            if not handle(self, packet, zone, ms):
                 return Verdict.ACCEPT
+        return self._track(packet, any_tuple, ms)
+
+    def _invalid(self, tuple_: int, now: int) -> Verdict:
+        """A packet that its tracker refuses; but the kernel makes room for its entry first."""
+        full = self.find(tuple_, now) is None and not self.room.make(now)
+        return Verdict.DROP if full else Verdict.ACCEPT
+
+    def _track(self, packet: Packet, tuple_: int, now: int) -> Verdict:
+        """resolve_normal_ct() and nf_conntrack_handle_packet()."""
         while True:
             e = self.find(tuple_, now)
             if e is None:
@@ -227,13 +214,16 @@ class Netfilter:
                 except KeyError:
                     # An ICMP type that nothing answers.
                     return Verdict.ACCEPT
-                if not self._make_room(now):
+                if not self.room.make(now):
                     return Verdict.DROP
                 e = Entry(tuple_, answer_tuple)
+                if tuple_ & 0xFF == PROTO_TCP and not self.acct and quick_syn(self, e, packet):
+                    packet.conn = e
+                    packet.ct_info = NEW
+                    return Verdict.ACCEPT
             reply = 0 if e.original == tuple_ else 1
-            if not check(packet, tuple_, self.checksum):
-                return Verdict.ACCEPT
-            answer = _HANDLERS.get(proto, datagram.generic_packet)(self, e, packet, reply, now)
+            handle = _HANDLERS.get(tuple_ & 0xFF, datagram.generic_packet)
+            answer = handle(self, e, packet, reply, now)
             if answer != tcp.AGAIN:
                 break
         if answer < 0:
@@ -257,7 +247,7 @@ class Netfilter:
         Raises:
             ValueError: the packet has no connection.
         """
-        e = entry(packet)
+        e = view.entry(packet)
         if e is None or request.nat is None:
             raise ValueError("nothing to translate")
         verdict, self.manips = nat.translate(
@@ -284,24 +274,28 @@ class Netfilter:
         Returns:
             DROP if another connection has taken one of its tuples.
         """
-        e = entry(packet)
+        e = view.entry(packet)
         if e is None or e.status & CONFIRMED or packet.ct_info >= IS_REPLY:
             return Verdict.ACCEPT
         if e.status & DYING:
             return Verdict.DROP
         ms = milliseconds(now)
-        other = self.find(e.original, ms) or self.find(e.reply, ms)
-        if other is not None:
-            return self._resolve_clash(packet, e, other, ms)
+        table = self.table
+        if e.original in table or e.reply in table:
+            other = self.find(e.original, ms) or self.find(e.reply, ms)
+            if other is not None:
+                return self._resolve_clash(packet, e, other, ms)
         e.expires += ms
-        self.table[e.original] = e
-        self.table[e.reply] = e
+        table[e.original] = e
+        table[e.reply] = e
         self._insert(e)
         return Verdict.ACCEPT
 
     def _insert(self, e: Entry) -> None:
         e.status |= CONFIRMED
         self.count += 1
+        zone = e.zone
+        self.zones[zone] = self.zones.get(zone, 0) + 1
         self.timers.arm(e)
 
     def _resolve_clash(self, packet: Packet, e: Entry, other: Entry, now: int) -> Verdict:
@@ -337,7 +331,7 @@ class Netfilter:
         """The confirmed entry with this tuple in either direction; one that has expired is gone."""
         e = self.table.get(tuple_)
         if e is not None and e.expires <= now:
-            self._expire(e, now)
+            self.expire(e, now)
             return self.table.get(tuple_)
         return e
 
@@ -392,6 +386,7 @@ class Netfilter:
                 if self.table.get(tuple_) is e:
                     del self.table[tuple_]
             self.count -= 1
+            self.zones[e.zone] -= 1
             self.timers.disarm(e)
             if e.status & OFFLOAD:
                 for watcher in self.watchers:
@@ -407,7 +402,7 @@ class Netfilter:
             else:
                 self.sources.pop(source, None)
 
-    def _expire(self, e: Entry, now: int) -> bool:
+    def expire(self, e: Entry, now: int) -> bool:
         """Remove an entry whose time is up, unless a flow table keeps it alive."""
         if e.status & OFFLOAD and any(keeps(e, now) for keeps in self.keepers):
             e.expires = now + DAY
@@ -415,58 +410,6 @@ class Netfilter:
             return False
         self.kill(e)
         return True
-
-    # Room in the table.
-
-    def _make_room(self, now: int) -> bool:
-        """nf_conntrack_alloc(): may there be one more entry?"""
-        limit = self.sysctls["max"]
-        if not limit or self.count < limit:
-            return True
-        for e in self.timers.due(now):
-            self._expire(e, now)
-        if self.count < limit or self._early_drop():
-            return True
-        self.refused += 1
-        return False
-
-    def _early_drop(self) -> bool:
-        """early_drop(): of eight buckets of the hash table, empty the first that holds anything
-        which is not assured. Which entries share a bucket is drawn.
-        """
-        buckets = self.sysctls["buckets"]
-        kept = ASSURED | DYING | (0 if self.merges_reverse else OFFLOAD)
-        for _ in range(EARLY_DROP_BUCKETS):
-            dropped = 0
-            for e in self._bucket(buckets):
-                if not e.status & kept:
-                    self.kill(e)
-                    dropped += 1
-            if dropped:
-                self.dropped_early += dropped
-                return True
-        return False
-
-    def _bucket(self, buckets: int) -> Iterator[Entry]:
-        """As many entries as a bucket holds on average, the fraction by chance."""
-        hashes = 2 * self.count
-        size = hashes // buckets
-        if self.choose(buckets, "early drop, bucket size") < hashes % buckets:
-            size += 1
-        for _ in range(size):
-            while self._victims and self._victims[-1] not in self.table:
-                self._victims.pop()
-            if not self._victims:
-                self._victims = list(self.table)
-                self._shuffle()
-            if self._victims:
-                yield self.table[self._victims.pop()]
-
-    def _shuffle(self) -> None:
-        victims = self._victims
-        for at in range(len(victims) - 1, 0, -1):
-            other = self.choose(at + 1, "early drop, entry")
-            victims[at], victims[other] = victims[other], victims[at]
 
     def _draw(self, size: int, why: str) -> int:
         if self._random is not None:
@@ -476,10 +419,9 @@ class Netfilter:
 
     # What others see.
 
-    @staticmethod
-    def entry(packet: Packet) -> Entry | None:
-        """The entry that `packet` carries, if any."""
-        return entry(packet)
+    entry = staticmethod(view.entry)
+    state_bits = staticmethod(view.state_bits)
+    flower_bits = staticmethod(view.flower_bits)
 
     @staticmethod
     def detach(packet: Packet, info: int = 0) -> None:
@@ -487,39 +429,14 @@ class Netfilter:
         packet.conn = None
         packet.ct_info = info
 
-    @staticmethod
-    def state_bits(packet: Packet, post_ct: bool) -> int:
-        """ct_state as the OVS datapath sees it (ovs_ct_update_key()); 0 if not tracked."""
-        e = entry(packet)
-        if e is None:
-            return CT_TRK | CT_INV if post_ct else 0
-        state = OVS_BITS[packet.ct_info]
-        status = e.status
-        if not status & CONFIRMED:
-            state |= CT_NEW
-        if e.extra is not None and e.extra.master is not None:
-            state |= CT_REL
-        if status & SRC_NAT:
-            state |= CT_SNAT
-        if status & DST_NAT:
-            state |= CT_DNAT
-        return state
-
-    @staticmethod
-    def flower_bits(packet: Packet, post_ct: bool) -> int:
-        """ct_state as TC flower sees it (skb_flow_dissect_ct()): no snat or dnat."""
-        if packet.conn is None:
-            return CT_TRK | CT_INV if post_ct else 0
-        return OVS_BITS[packet.ct_info]
-
     def advance(self, now: float) -> Sequence[Event]:
         """Let time pass until `now` (seconds): what expired, in order of time."""
         ms = milliseconds(now)
         events = []
         for e in self.timers.due(ms):
             ended = e.expires
-            if self._expire(e, ms):
-                events.append(Event(ended / 1000, EventKind.CONNECTION_EXPIRED, describe(e)))
+            if self.expire(e, ms):
+                events.append(Event(ended / 1000, EventKind.CONNECTION_EXPIRED, view.describe(e)))
         return events
 
     def entries(self) -> Iterator[Entry]:
@@ -530,12 +447,12 @@ class Netfilter:
 
     def in_zone(self, zone: int) -> int:
         """How many connections `zone` has."""
-        return sum(1 for e in self.entries() if e.zone == zone)
+        return self.zones.get(zone, 0)
 
     def connections(self, now: float) -> Sequence[Connection]:
         """What is tracked at `now` (seconds), in the neutral form."""
         ms = milliseconds(now)
-        return [neutral(e, ms) for e in self.entries() if e.expires > ms]
+        return [view.neutral(e, ms) for e in self.entries() if e.expires > ms]
 
     def _tuple(self, packet: Packet, zone: int) -> int | None:
         """resolve_normal_ct(), get_l4proto(): the tuple, or None if there is nothing to track."""
@@ -563,44 +480,3 @@ def _info(e: Entry, reply: int) -> int:
     if e.status & SEEN_REPLY:
         return ESTABLISHED
     return RELATED if e.status & EXPECTED else NEW
-
-
-def entry(packet: Packet) -> Entry | None:
-    """The netfilter entry that `packet` carries, if any."""
-    e = packet.conn
-    return e if isinstance(e, Entry) else None
-
-
-_SHOWN: Final = tuple(
-    (int(flag), flag.name.lower().replace("_", "-")) for flag in Status if flag.name
-)
-
-
-def neutral(e: Entry, now: int) -> Connection:
-    """An entry in the form that all lanes share; `now` in ms."""
-    proto = e.original & 0xFF
-    names = _STATES.get(proto)
-    master = e.master
-    return Connection(
-        family=e.family,
-        proto=proto,
-        orig=tuples.to_tuple5(e.original),
-        reply=tuples.to_tuple5(e.reply),
-        zone=e.zone,
-        mark=e.mark,
-        label=e.label,
-        state=names[e.state] if names is not None else "",
-        timeout=(e.expires - now) / 1000,
-        status=frozenset(name for bit, name in _SHOWN if e.status & bit),
-        helper=e.helper,
-        parent=tuples.to_tuple5(master.original) if master is not None else None,
-    )
-
-
-def describe(e: Entry) -> str:
-    """A connection in words: protocol, both ends, zone."""
-    t = tuples.to_tuple5(e.original)
-    ends = f"{t.src} > {t.dst}" if t.icmp_id is not None or not (t.sport or t.dport) else (
-        f"{t.src}:{t.sport} > {t.dst}:{t.dport}"
-    )
-    return f"proto {e.original & 0xFF} {ends} zone {e.zone}"

@@ -105,15 +105,15 @@ class Entry(Timed):
     `state` the protocol's state. `expires` is in ms; before confirmation it is relative.
 
     The TCP windows of both directions (0: original, 1: reply) lie flat: `end`, `maxend`, `maxwin`,
-    `maxack`, `flags` and `scale` are td_end, td_maxend, ... of ``struct ip_ct_tcp_state``. `last`
-    and `note` hold what was last seen (see tcp.py); UDP keeps in `last` when it becomes a stream,
-    SCTP and GRE their own.
+    `maxack` and `flags` are td_end, td_maxend, ... of ``struct ip_ct_tcp_state``; `scales` holds
+    the window scale of the original direction in bits 0-3 and of the reply in bits 4-7. `last` and
+    `note` hold what was last seen (see tcp.py); UDP keeps in `last` when it becomes a stream.
     """
 
     __slots__ = (
         "end0", "end1", "extra", "flags0", "flags1", "label", "last", "mark", "maxack0", "maxack1",
-        "maxend0", "maxend1", "maxwin0", "maxwin1", "note", "original", "reply", "scale0", "scale1",
-        "state", "status",
+        "maxend0", "maxend1", "maxwin0", "maxwin1", "note", "original", "reply", "scales", "state",
+        "status",
     )  # fmt: skip
 
     def __init__(self, original: int, reply: int) -> None:
@@ -127,8 +127,8 @@ class Entry(Timed):
         self.last = 0
         self.note = 0
         self.extra: Extra | None = None
-        self.end0 = self.maxend0 = self.maxwin0 = self.maxack0 = self.flags0 = self.scale0 = 0
-        self.end1 = self.maxend1 = self.maxwin1 = self.maxack1 = self.flags1 = self.scale1 = 0
+        self.end0 = self.maxend0 = self.maxwin0 = self.maxack0 = self.flags0 = 0
+        self.end1 = self.maxend1 = self.maxwin1 = self.maxack1 = self.flags1 = self.scales = 0
 
     @property
     def proto(self) -> int:

@@ -29,7 +29,6 @@ from typing import TYPE_CHECKING, Final
 from ovsct.conntrack.netfilter.entry import ASSURED, CONFIRMED, FIXED_TIMEOUT, SEEN_REPLY, Entry
 from ovsct.conntrack.netfilter.window import (
     ACK,
-    ACK_WINDOW,
     BE_LIBERAL,
     CHALLENGE_ACK,
     CLOSE_INIT,
@@ -44,7 +43,6 @@ from ovsct.conntrack.netfilter.window import (
     SIGN,
     SIMULTANEOUS_OPEN,
     SYN,
-    TIMESTAMP_ONLY,
     WINDOW_SCALE,
     Segment,
     in_window,
@@ -119,12 +117,12 @@ def _row(flags: int) -> int:
 
 
 _VALID: Final = {sum(_BITS[letter] for letter in word) for word in VALID_FLAGS}
-_ROWS: Final = tuple(
+ROWS_OF_FLAGS: Final = tuple(
     _row(flags) if flags & ~_IGNORED_FLAGS in _VALID else -1 for flags in range(256)
 )
 """For each flags byte the row of the table, -1 if the combination is invalid."""
 
-_HEADER: Final = Struct(">IIBBH").unpack_from
+HEADER: Final = Struct(">IIBBH").unpack_from
 
 # What the tracker answers (the kernel's NF_ACCEPT, -NF_ACCEPT, -NF_REPEAT).
 OK: Final = 1
@@ -162,7 +160,7 @@ def read_segment(packet: Packet) -> Segment | None:
     size = end - l4
     if size < 20:
         return None
-    seq, ack, offset, flags, window = _HEADER(frame, l4 + 4)
+    seq, ack, offset, flags, window = HEADER(frame, l4 + 4)
     header = (offset >> 4) * 4
     if header < 20 or size < header:
         return None
@@ -178,18 +176,18 @@ def start(e: Entry, seg: Segment, row: int, loose: int) -> bool:
     e.state = NONE
     e.last = 0
     e.note = _DEFAULT_NOTE
-    e.end1 = e.maxend1 = e.maxwin1 = e.maxack1 = e.scale1 = e.maxack0 = 0
+    e.end1 = e.maxend1 = e.maxwin1 = e.maxack1 = e.maxack0 = 0
     e.end0 = seg.end
     e.maxwin0 = seg.window or 1
     if state == SYN_SENT:
         e.maxend0 = seg.end
         e.flags1 = 0
-        e.flags0, e.scale0 = read_options(seg, 0, 0)
+        e.flags0, e.scales = read_options(seg, 0, 0)
     else:
         # In the middle of a connection whose history is lost: suppose SACK and any scaling.
         e.maxend0 = (seg.end + e.maxwin0) & M32
         e.flags0 = e.flags1 = SACK_PERM | BE_LIBERAL
-        e.scale0 = 0
+        e.scales = 0
     return True
 
 
@@ -202,7 +200,7 @@ def tcp_packet(core: Netfilter, e: Entry, packet: Packet, reply: int, now: int) 
     seg = read_segment(packet)
     if seg is None:
         return BAD
-    row = _ROWS[seg.flags]
+    row = ROWS_OF_FLAGS[seg.flags]
     if row < 0:
         return BAD
     if not e.status & CONFIRMED and not start(e, seg, row, core.sysctls["tcp_loose"]):
@@ -232,81 +230,6 @@ def tcp_packet(core: Netfilter, e: Entry, packet: Packet, reply: int, now: int) 
         if row == ROW_ACK and ack >= 0:
             _note_segment(e, seg, ack, reply)
     return _advance_state(core, e, packet, seg, (row, old, new, reply, now))
-
-
-def quick_ack(core: Netfilter, e: Entry, packet: Packet, reply: int, now: int) -> bool:
-    """The everyday packet of an established connection, in one go: a pure ACK or data in window.
-
-    Does what :func:`tcp_packet` would, or nothing and returns False. `e` must be ESTABLISHED and
-    assured, without sequence adjustment.
-    """
-    frame, l4 = packet.frame, packet.l4
-    size = packet.end - l4
-    if size < 20:
-        return False
-    seq, ack, offset, flags, window = _HEADER(frame, l4 + 4)
-    if offset >> 4 == 5:
-        size -= 20
-    elif offset >> 4 == 8 and size >= 32 and frame[l4 + 20 : l4 + 24] == TIMESTAMP_ONLY:
-        size -= 32
-    else:
-        return False
-    end = (seq + size) & M32
-    last = seq << 80 | ack << 48 | end << 16 | window
-    if flags & 0x37 != ACK or last == e.last:
-        return False
-    if reply:
-        s_end, s_maxend, s_maxwin, s_flags = e.end1, e.maxend1, e.maxwin1, e.flags1
-        r_end, r_maxend, r_maxwin, r_flags = e.end0, e.maxend0, e.maxwin0, e.flags0
-        offered = window << e.scale1
-    else:
-        s_end, s_maxend, s_maxwin, s_flags = e.end0, e.maxend0, e.maxwin0, e.flags0
-        r_end, r_maxend, r_maxwin, r_flags = e.end1, e.maxend1, e.maxwin1, e.flags1
-        offered = window << e.scale0
-    if not (
-        s_maxwin and r_maxwin and s_flags & MAXACK_SET
-        and (seq - s_maxend - 1) & SIGN
-        and (ack - r_end - 1) & SIGN
-        and (s_end - r_maxwin - 1 - end) & SIGN
-        and (r_end - (s_maxwin if s_maxwin > ACK_WINDOW else ACK_WINDOW) - 1 - ack) & SIGN
-    ):  # fmt: skip
-        return False
-    if (s_end - end) & SIGN:
-        s_end = end
-        s_flags |= DATA_UNACKNOWLEDGED
-    if (s_maxend - end) & SIGN:
-        r_maxwin = (r_maxwin + end - s_maxend) & M32
-    edge = ack + offered
-    if (r_maxend - 1 - edge) & SIGN:
-        r_maxend = (edge + (not offered)) & M32
-    if ack == r_end:
-        r_flags &= ~DATA_UNACKNOWLEDGED
-    if reply:
-        e.end1, e.flags1 = s_end, s_flags
-        e.maxend0, e.maxwin0, e.flags0 = r_maxend, r_maxwin, r_flags
-        if s_maxwin < offered:
-            e.maxwin1 = offered
-        if (e.maxack1 - ack) & SIGN:
-            e.maxack1 = ack
-    else:
-        e.end0, e.flags0 = s_end, s_flags
-        e.maxend1, e.maxwin1, e.flags1 = r_maxend, r_maxwin, r_flags
-        if s_maxwin < offered:
-            e.maxwin0 = offered
-        if (e.maxack0 - ack) & SIGN:
-            e.maxack0 = ack
-    e.last = last
-    e.note = e.note & ~0xFFF | ROW_ACK | reply << 3
-    limits = core.tcp_limits
-    timeout = limits[ESTABLISHED]
-    if (s_flags | r_flags) & DATA_UNACKNOWLEDGED:
-        timeout = min(timeout, limits[UNACK])
-    elif not window:
-        timeout = min(timeout, limits[RETRANS])
-    expires = e.expires = now + timeout
-    if expires < e.armed:
-        core.timers.arm(e)
-    return True
 
 
 def _note_segment(e: Entry, seg: Segment, ack: int, reply: int) -> None:
@@ -442,13 +365,13 @@ def _resync(e: Entry, reply: int) -> None:
     e.note = e.note & 0xFFFF | flags << _FLAGS_SHIFT
     if reply:
         e.end0 = e.maxend0 = end
-        e.maxwin0, e.scale0, e.flags0 = window, scale, flags
-        e.end1 = e.maxend1 = e.maxwin1 = e.maxack1 = e.scale1 = 0
+        e.maxwin0, e.scales, e.flags0 = window, scale, flags
+        e.end1 = e.maxend1 = e.maxwin1 = e.maxack1 = 0
         e.flags1 &= BE_LIBERAL
     else:
         e.end1 = e.maxend1 = end
-        e.maxwin1, e.scale1, e.flags1 = window, scale, flags
-        e.end0 = e.maxend0 = e.maxwin0 = e.maxack0 = e.scale0 = 0
+        e.maxwin1, e.scales, e.flags1 = window, scale << 4, flags
+        e.end0 = e.maxend0 = e.maxwin0 = e.maxack0 = 0
         e.flags0 &= BE_LIBERAL
 
 

@@ -96,14 +96,25 @@ def read_options(seg: Segment, flags: int, scale: int) -> tuple[int, int]:
     at, stop = seg.options
     if at == stop:
         return flags, scale
+    frame = seg.frame
     flags &= BE_LIBERAL
     scale = 0
-    for kind, value in _walk(seg.frame, at, stop):
-        if kind == _OPT_SACK_PERM and not value:
+    while at < stop:
+        kind = frame[at]
+        if kind == 1:
+            at += 1
+            continue
+        if kind == 0 or stop - at < 2:
+            break
+        size = frame[at + 1]
+        if size < 2 or size > stop - at:
+            break
+        if kind == _OPT_SACK_PERM and size == 2:
             flags |= SACK_PERM
-        elif kind == _OPT_WINDOW and len(value) == 1:
-            scale = min(value[0], MAX_SCALE)
+        elif kind == _OPT_WINDOW and size == 3:
+            scale = min(frame[at + 2], MAX_SCALE)
             flags |= WINDOW_SCALE
+        at += size
     return flags, scale
 
 
@@ -129,14 +140,16 @@ def start_sender(e: Entry, reply: int, seg: Segment) -> None:
     if reply:
         e.end1 = e.maxend1 = seg.end
         e.maxwin1 = window
-        e.flags1, e.scale1 = read_options(seg, e.flags1, e.scale1)
+        e.flags1, scale = read_options(seg, e.flags1, e.scales >> 4)
+        e.scales = e.scales & 0x0F | scale << 4
         # RFC 1323: both sides must send the option to enable scaling in either direction.
         if not e.flags0 & e.flags1 & WINDOW_SCALE:
-            e.scale0 = e.scale1 = 0
+            e.scales = 0
     else:
         e.end0 = e.maxend0 = seg.end
         e.maxwin0 = window
-        e.flags0, e.scale0 = read_options(seg, e.flags0, e.scale0)
+        e.flags0, scale = read_options(seg, e.flags0, e.scales & 0x0F)
+        e.scales = e.scales & 0xF0 | scale
 
 
 def pick_up(e: Entry, reply: int, seg: Segment, sack: int) -> None:
@@ -144,7 +157,7 @@ def pick_up(e: Entry, reply: int, seg: Segment, sack: int) -> None:
     end = seg.end
     if reply:
         e.end1 = end
-        e.maxwin1 = (seg.window << e.scale1) or 1
+        e.maxwin1 = (seg.window << (e.scales >> 4)) or 1
         e.maxend1 = (end + e.maxwin1) & M32
         if e.maxwin0 == 0:
             e.end0 = e.maxend0 = sack
@@ -153,7 +166,7 @@ def pick_up(e: Entry, reply: int, seg: Segment, sack: int) -> None:
             e.end0 = sack
     else:
         e.end0 = end
-        e.maxwin0 = (seg.window << e.scale0) or 1
+        e.maxwin0 = (seg.window << (e.scales & 0x0F)) or 1
         e.maxend0 = (end + e.maxwin0) & M32
         if e.maxwin1 == 0:
             e.end1 = e.maxend1 = sack
@@ -234,7 +247,7 @@ def in_window(e: Entry, reply: int, seg: Segment, offset: int, liberal: int) -> 
     if (r_maxwin and not received) or not believed:
         return (ACCEPT if liberal or s_flags & BE_LIBERAL else IGNORE), -1
     if not flags & SYN:
-        window <<= e.scale1 if reply else e.scale0
+        window <<= e.scales >> 4 if reply else e.scales & 0x0F
     _learn(e, reply, seg, (ack, sack, end, window))
     return ACCEPT, ack
 
