@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ovsct.bridge import odp
+from ovsct.bridge.act_emit import emit
+from ovsct.bridge.act_normal import normal
 from ovsct.bridge.action_set import as_list, run_action_set
 from ovsct.bridge.commit import commit
 from ovsct.bridge.context import Context
@@ -25,28 +27,19 @@ Rest = Sequence[of.Action]
 _IN_PORT = SLOTS["in_port"]
 
 
-def _emit(ctx: Context, port: int) -> None:
-    """Output to a port of the bridge, whatever port the packet came in on."""
-    if not ctx.bridge.has_port(port):
-        ctx.note(StepKind.NOTE, "Nonexistent output port")
-        return
-    commit(ctx)
-    ctx.odp.append(odp.Output(port))
-
-
 def output_to(ctx: Context, port: int, last: bool, max_len: int = 65535) -> None:
     """OVS ``xlate_output_action()`` for a port number or a reserved one."""
     in_port = _IN_PORT.get(ctx.flow)
     if port == of.OFPP_IN_PORT:
-        _emit(ctx, in_port)
+        emit(ctx, in_port)
     elif port == of.OFPP_TABLE:
         go_to_table(ctx, in_port, 0, honor_miss=True, last=False)
     elif port == of.OFPP_NORMAL:
-        raise OvsctError("the action NORMAL is not modelled yet")
+        normal(ctx)
     elif port in (of.OFPP_FLOOD, of.OFPP_ALL):
         for other in ctx.bridge.flood_order():
             if other != in_port:
-                _emit(ctx, other)
+                emit(ctx, other)
     elif port == of.OFPP_CONTROLLER:
         reason = "action_set" if ctx.in_action_set else "action"
         send_to_controller(ctx, max_len, reason, 0)
@@ -55,7 +48,7 @@ def output_to(ctx: Context, port: int, last: bool, max_len: int = 65535) -> None
     elif port == in_port:
         ctx.note(StepKind.NOTE, "skipping output to input port")
     else:
-        _emit(ctx, port)
+        emit(ctx, port)
 
 
 _NO_TRUNCATION = (
@@ -120,7 +113,7 @@ def enqueue(ctx: Context, action: of.Enqueue, last: bool, _rest: Rest) -> None:
         return
     before = slot.get(ctx.flow)
     ctx.flow = slot.put(ctx.flow, priority)
-    _emit(ctx, port)
+    emit(ctx, port)
     ctx.flow = slot.put(ctx.flow, before)
 
 

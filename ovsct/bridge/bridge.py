@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from ovsct.bridge.mac_learning import MacTable
 from ovsct.bridge.recirculate import RecircIds
 from ovsct.errors import InputError
 from ovsct.openflow.actions import OFPP_LOCAL
@@ -54,6 +55,7 @@ class Bridge:
         self.tables: dict[int, Classifier[Flow]] = {}
         self.groups: dict[int, Group] = {group.group_id: group for group in groups}
         self.recirc = RecircIds()
+        self.fdb = MacTable()
         for flow in flows:
             self.add_flow(flow)
 

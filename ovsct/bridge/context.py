@@ -33,13 +33,25 @@ class Context:
     __slots__ = (
         "action_set", "action_set_has_group", "base", "blame", "bridge", "conntracked", "depth",
         "entry_port", "error", "exit", "flow", "freezing", "frozen_actions", "handlers",
-        "in_action_set", "mask", "missed", "odp", "orig_priority", "reading", "recirc_ids",
-        "resubmits", "rule", "rules", "slow", "stack", "steps", "table", "thawed", "upcall",
-        "update_dp_hash", "was_mpls",
+        "in_action_set", "learned", "mask", "missed", "now", "odp", "orig_priority", "reading",
+        "recirc_ids", "resubmits", "rule", "rules", "side_effects", "slow", "stack", "steps",
+        "table", "thawed", "upcall", "update_dp_hash", "was_mpls",
     )  # fmt: skip
 
-    def __init__(self, bridge: Bridge, key: int, handlers: Handlers, trace: bool) -> None:
+    def __init__(
+        self,
+        bridge: Bridge,
+        key: int,
+        handlers: Handlers,
+        now: float,
+        *,
+        side_effects: bool,
+        trace: bool,
+    ) -> None:
         self.bridge = bridge
+        self.now = now
+        self.side_effects = side_effects
+        self.learned: list[tuple[int, int, int]] = []
         self.handlers = handlers
         self.upcall = key
         self.flow = key
@@ -98,6 +110,12 @@ class Context:
         """A limit of OVS was passed: everything will be dropped (OVS xlate_actions, ``exit:``)."""
         self.error = error
         self.note(StepKind.NOTE, error)
+
+    def learn(self, vlan: int, mac: int, port: int) -> None:
+        """The packet says that `mac` is behind `port`; every packet like it says so again."""
+        self.learned.append((vlan, mac, port))
+        if self.side_effects:
+            self.bridge.fdb.learn(vlan, mac, port, self.now)
 
     def failed(self) -> bool:
         """Whether a limit was passed."""

@@ -93,6 +93,7 @@ class Datapath:
         self.on_install: Callable[[odp.Megaflow], None] | None = None
         self.on_remove: Callable[[odp.Megaflow], None] | None = None
         self._next_expiry: float | None = None
+        self._fdb_version = bridge.fdb.version
         self._compilers: dict[type, Compiler] = {
             odp.Output: lambda a, rest, tags: (_output, a.port),
             odp.Set: lambda a, rest, tags: (_set, (a.value, a.mask)),
@@ -174,14 +175,44 @@ class Datapath:
 
     def _upcall(self, packet: Packet, run: Run) -> odp.Megaflow:
         run.slow = True
-        translation = translate(self.bridge, packet.key, run.steps is not None)
+        self.bridge.fdb.expire(run.now)
+        translation = translate(self.bridge, packet.key, run.now, trace=run.steps is not None)
         if run.steps is not None:
             run.note(Via.SLOW, StepKind.UPCALL, format_key(packet.key, packet.key))
             run.steps.extend(translation.steps)
         flow = translation.megaflow
         flow.created = run.now
         self.install(flow)
+        if self.bridge.fdb.version != self._fdb_version:
+            self._revalidate(run.now)
         return flow
+
+    def _revalidate(self, now: float) -> None:
+        """Addresses were learned or forgotten: decide again for the megaflows that NORMAL made."""
+        self._fdb_version = self.bridge.fdb.version
+        for flow in [flow for flow in self.megaflows() if flow.learned]:
+            fresh = translate(self.bridge, flow.packet_key, now, side_effects=False).megaflow
+            if fresh.mask != flow.mask:
+                self.remove(flow)
+            elif fresh.actions != flow.actions:
+                self.bridge.recirc.hold(fresh.recirc_ids)
+                self.bridge.recirc.release(flow.recirc_ids)
+                flow.actions, flow.recirc_ids = fresh.actions, fresh.recirc_ids
+                flow.blame, flow.rules, flow.drop = fresh.blame, fresh.rules, fresh.drop
+                self._ready(flow)
+
+    def _learn(
+        self, _packet: Packet, learned: Sequence[tuple[int, int, int]], run: Run
+    ) -> None:
+        for vlan, mac, port in learned:
+            self.bridge.fdb.learn(vlan, mac, port, run.now)
+        if self.bridge.fdb.version != self._fdb_version:
+            self._revalidate(run.now)
+
+    def _ready(self, flow: odp.Megaflow) -> None:
+        flow.compiled = self.compile(flow.actions)
+        if flow.learned:
+            flow.compiled = ((self._learn, flow.learned), *flow.compiled)
 
     def _trace(self, flow: odp.Megaflow, run: Run) -> None:
         text = f"{format_key(flow.key, flow.mask)}, actions:{format_actions(flow.actions)}"
@@ -191,7 +222,7 @@ class Datapath:
 
     def install(self, flow: odp.Megaflow) -> None:
         """Put a megaflow into the cache."""
-        flow.compiled = self.compile(flow.actions)
+        self._ready(flow)
         subtables = self._subtables.setdefault(flow.key & _GROUP_MASK, [])
         for mask, flows in subtables:
             if mask == flow.mask:
@@ -236,6 +267,8 @@ class Datapath:
 
     def advance(self, now: float) -> list[Event]:
         """Remove the megaflows that have been idle for :data:`MAX_IDLE` seconds."""
+        if self.bridge.fdb.expire(now):
+            self._revalidate(now)
         if self._next_expiry is None or now < self._next_expiry:
             return []
         events = []

@@ -164,10 +164,11 @@ class Megaflow:
     for, hit in this order. `packets`, `bytes` and `used` (seconds, None: never) count what it
     served; the packet that caused it is not counted. `slow` names why the packet must be handled
     by vswitchd every time (None: it need not), `drop` why nothing would go out if that is so.
+    `learned` are the (VLAN, address, port) that NORMAL learns from each of its packets.
     """
 
     __slots__ = (
-        "actions", "blame", "bytes", "compiled", "created", "drop", "key", "mask",
+        "actions", "blame", "bytes", "compiled", "created", "drop", "key", "learned", "mask",
         "packet_key", "packets", "recirc_ids", "rules", "slow", "tcp_flags", "used",
     )  # fmt: skip
 
@@ -186,6 +187,7 @@ class Megaflow:
         self.blame = blame
         self.rules = rules
         self.recirc_ids: tuple[int, ...] = ()
+        self.learned: tuple[tuple[int, int, int], ...] = ()
         self.packets = 0
         self.bytes = 0
         self.tcp_flags = 0

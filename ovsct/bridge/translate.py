@@ -64,13 +64,17 @@ class Translation:
     steps: Sequence[Step]
 
 
-def translate(bridge: Bridge, key: int, trace: bool = False) -> Translation:
+def translate(
+    bridge: Bridge, key: int, now: float, *, side_effects: bool = True, trace: bool = False
+) -> Translation:
     """Translate a packet whose datapath key is `key` (in_port: the datapath's port number).
+
+    `now` is the time in seconds; without `side_effects` nothing is learned from the packet.
 
     Raises:
         OvsctError: the packet met an action that is not modelled.
     """
-    ctx = Context(bridge, key, ACTIONS, trace)
+    ctx = Context(bridge, key, ACTIONS, now, side_effects=side_effects, trace=trace)
     ctx.orig_priority = SLOTS["skb_priority"].get(key)
     ctx.flow = SLOTS["actset_output"].put(ctx.flow, OFPP_UNSET)
     ctx.base = ctx.flow & ~_TUNNEL_MASK
@@ -89,6 +93,7 @@ def translate(bridge: Bridge, key: int, trace: bool = False) -> Translation:
     megaflow = odp.Megaflow(
         key & DATAPATH_MASK, ctx.mask, tuple(ctx.odp), tuple(ctx.blame), tuple(ctx.rules)
     )
+    megaflow.learned = tuple(ctx.learned)
     megaflow.recirc_ids = tuple(ctx.recirc_ids)
     megaflow.slow = ctx.slow
     megaflow.drop = drop
