@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Final, Generic
 
 from ovsct.openflow.actions import Conjunction
-from ovsct.openflow.subtable import FieldTrie, Look, R, Rule, Subtable
+from ovsct.openflow.subtable import FieldTrie, Look, R, Rule, Subtable, subtable_mask
 from ovsct.packet.fields import FIELDS, SLOTS, Field
 
 __all__ = ["PREFIX_FIELDS", "Classifier", "Look", "Rule"]
@@ -61,7 +61,7 @@ class Classifier(Generic[R]):
 
     def insert(self, rule: R) -> R | None:
         """Add `rule`. One with the same value, mask and priority makes way and is returned."""
-        mask = rule.match.mask
+        mask = subtable_mask(rule.match.value, rule.match.mask)
         subtable = self._by_mask.get(mask)
         if subtable is None:
             subtable = self._by_mask[mask] = Subtable(mask, self._tries)
@@ -80,7 +80,7 @@ class Classifier(Generic[R]):
         Raises:
             KeyError: there is none.
         """
-        mask = rule.match.mask
+        mask = subtable_mask(rule.match.value, rule.match.mask)
         subtable = self._by_mask.get(mask)
         removed = subtable.remove(rule.match.value, rule.priority) if subtable else None
         if subtable is None or removed is None:
@@ -118,7 +118,7 @@ class Classifier(Generic[R]):
 
     def find_exactly(self, value: int, mask: int, priority: int) -> R | None:
         """The one rule with this value, mask and priority, if it is here."""
-        subtable = self._by_mask.get(mask)
+        subtable = self._by_mask.get(subtable_mask(value, mask))
         same_value = subtable.rules.get(value & mask, []) if subtable else []
         return next((rule for rule in same_value if rule.priority == priority), None)
 

@@ -63,6 +63,25 @@ _PORTS_WIDTH: Final = 32
 _DL_TYPE: Final = SLOTS["dl_type"]
 _CT_STATE: Final = SLOTS["ct_state"]
 
+_NW_PROTO: Final = SLOTS["nw_proto"]
+_ICMP: Final = frozenset(proto << _NW_PROTO.shift for proto in (1, 58))
+_ICMP_SLOTS: Final = tuple((slot.mask, 0xFF << slot.shift)
+                           for slot in (SLOTS["tp_src"], SLOTS["tp_dst"]))  # fmt: skip
+
+
+def subtable_mask(value: int, mask: int) -> int:
+    """The mask of the subtable to which a match belongs.
+
+    It is the match's own, except that an ICMP type or code takes all 16 bits of its slot (OVS
+    match_set_icmp_type()): such a match shares its subtable, and ports trie, with those on ports.
+    """
+    if mask & _NW_PROTO.mask == _NW_PROTO.mask and value & _NW_PROTO.mask in _ICMP:
+        for slot, low in _ICMP_SLOTS:
+            if mask & slot == low:
+                mask |= slot
+    return mask
+
+
 _ANY: Final = -1
 # A trie says something only of packets that have its field (OVS mf_are_prereqs_ok()): the bits of
 # the key to look at, and what they must be, or that any of them must be set.

@@ -145,6 +145,18 @@ def test_ports_are_looked_at_only_as_far_as_they_differ() -> None:
     }  # fmt: skip
 
 
+def test_icmp_types_and_ports_share_a_subtable() -> None:
+    icmp = Rule("icmp", 1, ip(nw_proto=1, icmp_type=0))
+    classifier = filled(icmp, Rule("udp", 3, ip(nw_proto=17, udp_src=2)))
+    # Port 0 is type 0 as far as ports go, and only the protocol tells them apart.
+    key = ip(nw_proto=17, udp_src=0)
+    assert look_up(classifier, key)[1] == {"nw_proto": 255, "tp_src": 0xFFFF}
+    assert classifier.find_exactly(icmp.match.value, icmp.match.mask, 1) is icmp
+    assert look_up(classifier, ip(nw_proto=1, icmp_type=0))[0] == "icmp"
+    assert classifier.remove(icmp) is icmp
+    assert look_up(classifier, key)[1] == {"nw_proto": 255, "tp_src": 0xFFFE}
+
+
 # -- authors ------------------------------------------------------------------------------------
 
 
