@@ -22,8 +22,9 @@ class Filter:
 
     `port` is the port whose ingress it sits at; `chain`, `prio` (0: let TC choose), `protocol`
     (an Ethernet type, host order; 3 is ``all``) and `handle` (0: let TC choose) say where. `value`
-    and `mask` are laid out as a flow key with the meaning of :mod:`ovsct.tc.keys`; a matchall
-    filter has none. `cookie` is up to 16 bytes of the user's own.
+    and `mask` are laid out as a flow key with the meaning of :mod:`ovsct.tc.keys`; bits of the
+    value outside of the mask mean nothing. A matchall filter has neither. `cookie` is up to 16
+    bytes of the user's own.
     """
 
     port: int

@@ -1,4 +1,4 @@
-"""The model against what real kernels did: every recorded case, on the kernel it was recorded on."""
+"""The model against what real kernels did, case by case, each on its own kernel."""
 
 from __future__ import annotations
 

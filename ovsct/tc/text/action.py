@@ -55,7 +55,7 @@ def read_actions(words: Words) -> tuple[tuple[Action, ...], bytes | None]:
     """
     actions: list[Action] = []
     cookies: set[bytes | None] = set()
-    while words:
+    while words or not actions:
         # As iproute2's parse_action(): the word "action" between two of them may be left out.
         if words.skip("action") and not words:
             words.take("an action")

@@ -96,13 +96,16 @@ class FlowerReader:
     def put(
         self, slot: str, value: int, mask: int | None = None, *, low: int = 0, width: int = 0
     ) -> None:
-        """Match `slot` (or `width` bits of it from bit `low`) on `value` under `mask`."""
+        """Match `slot` (or `width` bits of it from bit `low`) on `value` under `mask`.
+
+        As in the kernel, bits of the value outside of the mask are kept for show.
+        """
         place = SLOTS[slot]
         ones = (1 << (width or place.width)) - 1
         bits = ones if mask is None else mask & ones
         shift = place.shift + low
         self.mask = self.mask & ~(ones << shift) | bits << shift
-        self.value = self.value & ~(ones << shift) | (value & bits) << shift
+        self.value = self.value & ~(ones << shift) | (value & ones) << shift
 
     def need(self, what: str, ok: bool, needed: str) -> None:
         """Refuse `what` unless `ok`."""
@@ -214,7 +217,7 @@ def _port(slot: str) -> Callable[[FlowerReader, str], None]:
                 "ranges of ports are not modelled", token=r.words.take(what),
                 hint="write them as VALUE/MASK",
             )  # fmt: skip
-        value, mask = masked_number(r.words, what, 16, 10, 16)
+        value, mask = masked_number(r.words, what, 16, 10, 0)
         if not value:
             r.words.fail("tc takes no port 0", token=what)
         r.put(slot, value, mask)

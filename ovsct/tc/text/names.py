@@ -53,12 +53,10 @@ def address(words: Words, word: str, family: int) -> int:
 
 
 def prefix(words: Words, what: str, family: int) -> tuple[int, int]:
-    """``ADDRESS[/LENGTH|/NETMASK]`` as (value, mask); "any", "all" and "default" match all."""
+    """``ADDRESS[/LENGTH|/NETMASK]`` as (value, mask)."""
     word = words.take(what)
     width = 32 if family == 4 else 128
     ones = (1 << width) - 1
-    if word in ("any", "all", "default"):
-        return 0, 0
     text, slash, length = word.partition("/")
     value = address(words, text, family)
     if not slash:
