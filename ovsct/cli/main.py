@@ -32,6 +32,10 @@ _COMMANDS: Final[dict[str, str]] = {
 """The subcommands. Each is a module of its own, imported when it is asked for."""
 
 
+class _NobodyReads(Exception):
+    """Standard output is closed at its other end."""
+
+
 class Ovsct(click.Group):
     """The group of subcommands; every error that leaves it is one line."""
 
@@ -52,6 +56,16 @@ class Ovsct(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(_COMMANDS.items()))
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the subcommand."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError as error:
+            # click would end with 1, which says that lanes differ.
+            raise _NobodyReads from error
+        return result
+
     def main(
         self,
         args: Sequence[str] | None = None,
@@ -67,7 +81,6 @@ class Ovsct(click.Group):
     def _guarded(self, args: Sequence[str] | None, name: str, extra: dict[str, Any]) -> int:
         try:
             code = super().main(args, name, standalone_mode=False, **extra)
-            sys.stdout.flush()
         except OvsctError as error:
             return _complain(str(error))
         except click.UsageError as error:
@@ -77,7 +90,7 @@ class Ovsct(click.Group):
             return _complain(error.format_message())
         except (click.Abort, KeyboardInterrupt):
             return INTERRUPTED
-        except BrokenPipeError:
+        except (BrokenPipeError, _NobodyReads):
             # What is still buffered has no reader either: the interpreter must not try again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             return NOBODY_READS
@@ -96,6 +109,7 @@ def _complain(message: str, path: str = "ovsct") -> int:
 
 
 @click.group(
+    name="ovsct",
     cls=Ovsct,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

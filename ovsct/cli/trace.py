@@ -107,13 +107,13 @@ def _happenings(packets: Sequence[str], sequences: Sequences) -> Iterator[Happen
 
 
 def _happening(text: str, now: float) -> Happening:
-    if is_time(text.strip()):
-        return Advance(time_of(text.strip(), now))
-    if _is_fields(text):
-        return _from_fields(text, now)
     found = _HEX.fullmatch(text.strip())
     if found is not None:
         text = f"p{found[1] or 1} hex {found[2]}"
+    elif is_time(text.strip()):
+        return Advance(time_of(text.strip(), now))
+    elif _is_fields(text):
+        return _from_fields(text, now)
     arrivals = list(event_line(text, now, {}))
     if len(arrivals) != 1:
         raise InputError(
