@@ -8,7 +8,7 @@ lib/dpif-netdev.c) gives up at a depth, ``kernel`` (net/openvswitch/actions.c) d
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from ovsct.bridge import odp
 from ovsct.bridge.odp_text import format_actions, format_key
@@ -22,6 +22,7 @@ from ovsct.packet.packet import VLAN_LIMIT, Packet
 
 if TYPE_CHECKING:
     from ovsct.bridge.bridge import Bridge
+    from ovsct.openflow.flow import Flow
 
 MAX_RECIRC_DEPTH: Final = 6
 """Userspace: the 7th recirculation of a packet drops it (OVS 3.1 lib/dpif-netdev.c)."""
@@ -41,10 +42,25 @@ _RECIRC_SHIFT: Final = SLOTS["recirc_id"].shift
 _GROUP_MASK: Final = _RECIRC_MASK | SLOTS["in_port"].mask
 
 
+class PacketIn(NamedTuple):
+    """One packet-in: its frame, and why and whence it came.
+
+    The frame is whole whatever max_len says: OVS has buffered no packets since 2.7, and what is
+    not buffered is sent in full (lib/ofp-packet.c ``ofputil_encode_packet_in()``).
+    """
+
+    frame: bytes
+    reason: str
+    table: int
+    cookie: int
+
+
 class Run:
     """What happens to one arrival: its time, and what has come of it so far."""
 
-    __slots__ = ("cut", "deferred", "depth", "drop", "hit", "now", "out", "slow", "steps")
+    __slots__ = (
+        "cut", "deferred", "depth", "drop", "hit", "now", "out", "packet_ins", "slow", "steps",
+    )  # fmt: skip
 
     def __init__(self, now: float, trace: bool) -> None:
         self.now = now
@@ -54,6 +70,7 @@ class Run:
         self.hit = False
         self.slow = False
         self.cut: int | None = None
+        self.packet_ins: list[PacketIn] | None = None
         self.deferred: list[Packet] | None = None
         self.steps: list[Step] | None = [] if trace else None
 
@@ -76,15 +93,22 @@ class Datapath:
         tracker: the conntrack behind ct actions.
         dialect: ``userspace`` or ``kernel``.
         vlan_limit: tags that are looked behind when a packet is parsed again.
+        max_idle: seconds after which an unused megaflow is removed.
 
     `on_install` and `on_remove`, if set, are told of every megaflow that comes and goes: the
     lowering to TC listens there.
     """
 
     def __init__(
-        self, bridge: Bridge, tracker: Tracker, dialect: str, vlan_limit: int = VLAN_LIMIT
+        self,
+        bridge: Bridge,
+        tracker: Tracker,
+        dialect: str,
+        vlan_limit: int = VLAN_LIMIT,
+        max_idle: float = MAX_IDLE,
     ) -> None:
         self.bridge = bridge
+        self.max_idle = max_idle
         self.tracker = tracker
         self.vlan_limit = vlan_limit
         self.kernel = dialect == "kernel"
@@ -93,6 +117,7 @@ class Datapath:
         self.on_install: Callable[[odp.Megaflow], None] | None = None
         self.on_remove: Callable[[odp.Megaflow], None] | None = None
         self._next_expiry: float | None = None
+        self._counted: dict[Flow, tuple[int, int]] = {}
         self._fdb_version = bridge.fdb.version
         self._compilers: dict[type, Compiler] = {
             odp.Output: lambda a, rest, tags: (_output, a.port),
@@ -111,7 +136,7 @@ class Datapath:
                 self._clone,
                 (self.compile(a.actions, tags), not rest),
             ),
-            odp.Userspace: lambda a, rest, tags: (_userspace, a),
+            odp.Userspace: lambda a, rest, tags: (self._userspace, a),
             odp.Trunc: lambda a, rest, tags: (_trunc, a.max_len),
             odp.CheckPktLen: lambda a, rest, tags: (
                 self._check_pkt_len,
@@ -182,6 +207,7 @@ class Datapath:
             run.steps.extend(translation.steps)
         flow = translation.megaflow
         flow.created = run.now
+        flow.first_bytes = len(packet.frame)
         self.install(flow)
         if self.bridge.fdb.version != self._fdb_version:
             self._revalidate(run.now)
@@ -231,7 +257,7 @@ class Datapath:
         else:
             subtables.append((flow.mask, {flow.key: flow}))
         self.bridge.recirc.hold(flow.recirc_ids)
-        due = flow.created + MAX_IDLE
+        due = flow.created + self.max_idle
         if self._next_expiry is None or due < self._next_expiry:
             self._next_expiry = due
         if self.on_install is not None:
@@ -250,8 +276,18 @@ class Datapath:
         if not subtables:
             del self._subtables[group]
         self.bridge.recirc.release(flow.recirc_ids)
+        for rule in flow.rules:
+            _credit(self._counted, rule, flow)
         if self.on_remove is not None:
             self.on_remove(flow)
+
+    def flow_counts(self) -> dict[Flow, tuple[int, int]]:
+        """Packets and bytes of every OpenFlow flow that was hit, in (n_packets, n_bytes)."""
+        counts = {rule: (packets, size) for rule, (packets, size) in self._counted.items()}
+        for flow in self.megaflows():
+            for rule in flow.rules:
+                _credit(counts, rule, flow)
+        return counts
 
     def megaflows(self) -> Iterator[odp.Megaflow]:
         """All megaflows, grouped by port and recirculation id, oldest mask first."""
@@ -266,7 +302,7 @@ class Datapath:
         self.bridge.recirc.forget()
 
     def advance(self, now: float) -> list[Event]:
-        """Remove the megaflows that have been idle for :data:`MAX_IDLE` seconds."""
+        """Remove the megaflows that have been idle for `max_idle` seconds."""
         if self.bridge.fdb.expire(now):
             self._revalidate(now)
         if self._next_expiry is None or now < self._next_expiry:
@@ -274,7 +310,7 @@ class Datapath:
         events = []
         soonest: float | None = None
         for flow in list(self.megaflows()):
-            due = (flow.used if flow.used is not None else flow.created) + MAX_IDLE
+            due = (flow.used if flow.used is not None else flow.created) + self.max_idle
             if due <= now:
                 self.remove(flow)
                 text = format_key(flow.key, flow.mask)
@@ -299,6 +335,17 @@ class Datapath:
         for other in diverted.packets:
             self.execute(other, rest, run)
         return True
+
+    def _userspace(self, packet: Packet, action: odp.Userspace, run: Run) -> None:
+        run.slow = True
+        if action.dont_send:
+            return
+        state = self.bridge.recirc.thaw(action.recirc_id)
+        if run.packet_ins is None:
+            run.packet_ins = []
+        table = state.table if state is not None else 0
+        run.packet_ins.append(PacketIn(packet.frame, action.reason, table, action.cookie))
+        run.out.append(Output(CONTROLLER, packet.frame))
 
     def _ct_clear(self, packet: Packet, _argument: None, _run: Run) -> None:
         self.tracker.clear(packet)
@@ -359,6 +406,12 @@ class Datapath:
         self.execute(packet, greater if len(packet.frame) > length else less_equal, run)
 
 
+def _credit(counts: dict[Flow, tuple[int, int]], rule: Flow, flow: odp.Megaflow) -> None:
+    """Add what `flow` served, with the packet that caused it, to `rule`'s counters."""
+    packets, size = counts.get(rule, (0, 0))
+    counts[rule] = packets + flow.packets + 1, size + flow.bytes + flow.first_bytes
+
+
 # -- the actions that need nothing but the packet ----------------------------------------------
 
 
@@ -388,12 +441,6 @@ def _push_mpls(packet: Packet, argument: tuple[int, int], _run: Run) -> None:
 
 def _pop_mpls(packet: Packet, ethertype: int, _run: Run) -> None:
     edit.pop_mpls(packet, ethertype)
-
-
-def _userspace(packet: Packet, action: odp.Userspace, run: Run) -> None:
-    run.slow = True
-    if not action.dont_send:
-        run.out.append(Output(CONTROLLER, packet.frame[: action.max_len]))
 
 
 def _trunc(_packet: Packet, max_len: int, run: Run) -> None:

@@ -162,14 +162,15 @@ class Megaflow:
 
     `blame` says for every mask bit who put it there; `rules` are the OpenFlow flows that it stands
     for, hit in this order. `packets`, `bytes` and `used` (seconds, None: never) count what it
-    served; the packet that caused it is not counted. `slow` names why the packet must be handled
-    by vswitchd every time (None: it need not), `drop` why nothing would go out if that is so.
+    served; the packet that caused it is not counted: `first_bytes` is its size. `slow` names why
+    the packet must be handled by vswitchd every time (None: it need not), `drop` why nothing would
+    go out if that is so.
     `learned` are the (VLAN, address, port) that NORMAL learns from each of its packets.
     """
 
     __slots__ = (
-        "actions", "blame", "bytes", "compiled", "created", "drop", "key", "learned", "mask",
-        "packet_key", "packets", "recirc_ids", "rules", "slow", "tcp_flags", "used",
+        "actions", "blame", "bytes", "compiled", "created", "drop", "first_bytes", "key", "learned",
+        "mask", "packet_key", "packets", "recirc_ids", "rules", "slow", "tcp_flags", "used",
     )  # fmt: skip
 
     def __init__(
@@ -193,6 +194,7 @@ class Megaflow:
         self.tcp_flags = 0
         self.used: float | None = None
         self.created = 0.0
+        self.first_bytes = 0
         self.slow: str | None = None
         self.drop: Drop | None = None
         self.compiled: Any = ()

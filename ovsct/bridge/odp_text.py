@@ -123,6 +123,13 @@ _SETTABLE: Final = {
     for text in (_ETH, _IPV4, _IPV6, _ARP, _ND, _ND_EXT, *_TRANSPORT_TEXT.values(),
                  *_BEFORE_RECIRC[:2])
 }  # fmt: skip
+KEY_ATTRIBUTES: Final = (
+    *_BEFORE_RECIRC, *_CT_TUPLES.values(), _one("recirc_id", "recirc_id", zero_or_hex),
+    _one("dp_hash", "dp_hash", zero_or_hex), _ETH, _IPV4, _IPV6, _ARP, *_TRANSPORT_TEXT.values(),
+    _one("tcp_flags", "tcp_flags", tcp_flags), _ND, _ND_EXT,
+)  # fmt: skip
+"""What a printed key can hold besides ports, types, tags and labels, which are no plain slots."""
+
 _LSES: Final = ("mpls_lse", "mpls_lse1", "mpls_lse2")
 _RECIRC = SLOTS["recirc_id"]
 _IN_PORT = SLOTS["in_port"]

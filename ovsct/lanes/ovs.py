@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ovsct.bridge.bridge import Bridge
-from ovsct.bridge.datapath import Datapath, Run
+from ovsct.bridge.datapath import Datapath, PacketIn, Run
 from ovsct.bridge.odp_text import format_megaflow
 from ovsct.conntrack.dump import dpctl_line, proc_line
 from ovsct.conntrack.request import Tracker
 from ovsct.errors import InputError
 from ovsct.lane import Arrival, Connection, Drop, Event, Outcome, Via
+from ovsct.openflow.flow import Flow
 from ovsct.packet.packet import parse
 
 _VIA = ((), (Via.DATAPATH,), (Via.SLOW,), (Via.DATAPATH, Via.SLOW))
@@ -43,6 +44,8 @@ class OvsLane:
         self.trace = trace
         self.vlan_limit = vlan_limit
         self.now = 0.0
+        self.packet_ins: Sequence[PacketIn] = ()
+        """What the last packet sent to the controller, in full."""
         self._ports = frozenset(bridge.ports)
 
     def receive(self, packet: Arrival) -> Outcome:
@@ -65,6 +68,7 @@ class OvsLane:
         self.datapath.process(parse(frame, port, self.vlan_limit), run)
         if run.deferred is not None:
             self.datapath.finish(run)
+        self.packet_ins = run.packet_ins or ()
         out = run.out
         return Outcome(
             out,
@@ -87,6 +91,15 @@ class OvsLane:
     def dump_flows(self) -> list[str]:
         """The lines of ``ovs-appctl dpctl/dump-flows``."""
         return [format_megaflow(flow, self.now) for flow in self.datapath.megaflows()]
+
+    def flow_stats(self) -> list[tuple[Flow, int, int]]:
+        """Every flow of the tables with its n_packets and n_bytes."""
+        counts = self.datapath.flow_counts()
+        return [
+            (flow, *counts.get(flow, (0, 0)))
+            for table in self.bridge.tables.values()
+            for flow in table
+        ]
 
     def dump_conntrack(self, form: str = "dpctl") -> list[str]:
         """The lines of ``dpctl/dump-conntrack``, or (`form` ``proc``) of /proc/net/nf_conntrack."""
