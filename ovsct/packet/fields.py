@@ -60,7 +60,7 @@ class Slot:
 # parser can move whole runs of bytes: eth_dst..dl_type is an Ethernet header, nw_src..nw_dst and
 # tp_src..tp_dst are as in IPv4 and TCP, and dl_type..nw_proto is all that conntrack hashes.
 _LAYOUT: Final = (
-    ("tcp_flags", 16, Stage.L3),
+    ("tcp_flags", 16, Stage.L4),
     ("nw_frag", 8, Stage.L3),
     ("nw_tos", 8, Stage.L3),
     ("nw_ttl", 8, Stage.L3),
@@ -93,11 +93,11 @@ _LAYOUT: Final = (
     ("ipv6_dst", 128, Stage.L3),
     ("ipv6_src", 128, Stage.L3),
     ("ipv6_label", 32, Stage.L3),
-    ("arp_sha", 48, Stage.L3),
-    ("arp_tha", 48, Stage.L3),
-    ("nd_target", 128, Stage.L3),
-    ("nd_reserved", 32, Stage.L3),
-    ("nd_options_type", 8, Stage.L3),
+    ("arp_sha", 48, Stage.L4),
+    ("arp_tha", 48, Stage.L4),
+    ("nd_target", 128, Stage.L4),
+    ("nd_reserved", 32, Stage.L4),
+    ("nd_options_type", 8, Stage.L4),
     ("mpls_lse", 32, Stage.L2),
     ("mpls_lse1", 32, Stage.L2),
     ("mpls_lse2", 32, Stage.L2),
