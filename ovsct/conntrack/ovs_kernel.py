@@ -13,6 +13,7 @@ from typing import Final
 from ovsct.conntrack import tuples
 from ovsct.conntrack.netfilter.core import Netfilter
 from ovsct.conntrack.netfilter.entry import CONFIRMED, IS_REPLY, UNTRACKED, Entry, Verdict
+from ovsct.conntrack.netfilter.fragments import HELD, WHOLE
 from ovsct.conntrack.netfilter.tcp import established
 from ovsct.conntrack.netfilter.view import OVS_BITS
 from ovsct.conntrack.netfilter.window import BE_LIBERAL
@@ -56,11 +57,14 @@ class OvsKernelTracker:
 
     Args:
         netfilter: the conntrack of the host.
-        limits: connections allowed, by zone (``dpctl/ct-set-limits``); None for the default.
+
+    `zone_limits` holds how many connections a zone may have (``dpctl/ct-set-limits``),
+    `default_limit` those of all other zones; 0 is no limit.
     """
 
     def __init__(self, netfilter: Netfilter) -> None:
         self.netfilter = netfilter
+        self.fragments = netfilter.fragments
         self.zone_limits: dict[int, int] = {}
         self.default_limit = 0
 
@@ -82,7 +86,10 @@ class OvsKernelTracker:
         if packet.end < len(packet.frame):
             packet.frame = packet.frame[: packet.end]
         if packet.key & _FRAG:
-            raise OvsctError("fragments in ct() are not modelled for netfilter")
+            # A later look-up of the same packet finds it whole already.
+            answer = self.fragments.gather(packet, request.zone, now)
+            if answer != WHOLE:
+                return Diverted(Drop.HELD) if answer == HELD else _REFUSED
         verdict = self._lookup(packet, request, now)
         if verdict is None and request.commit:
             verdict = self._commit(packet, request, now)
@@ -178,8 +185,8 @@ class OvsKernelTracker:
         packet.key &= _KEEP
 
     def advance(self, now: float) -> Sequence[Event]:
-        """What expired until `now`."""
-        return self.netfilter.advance(now)
+        """What expired until `now`: held fragments, then connections."""
+        return [*self.fragments.advance(now), *self.netfilter.advance(now)]
 
     def connections(self, now: float) -> Sequence[Connection]:
         """What is tracked at `now`."""

@@ -39,6 +39,7 @@ from ovsct.conntrack.netfilter.entry import (
     Entry,
     Verdict,
 )
+from ovsct.conntrack.netfilter.fragments import Reassembly
 from ovsct.conntrack.netfilter.quick import quick_ack, quick_syn
 from ovsct.conntrack.netfilter.room import Room
 from ovsct.conntrack.netfilter.sctp import sctp_packet
@@ -130,6 +131,7 @@ class Netfilter:
         self.zones: dict[int, int] = {}
         self.manips = 0
         self.room = Room(self)
+        self.fragments = Reassembly(self.sysctls["frag_timeout"])
         self._random = random
         self._draws = 0
         self._limits = {name: self.sysctls.timeouts(name) for name in ROWS}

@@ -1,0 +1,341 @@
+"""Fragments before conntrack: net/ipv4/ip_fragment.c and nf_conntrack_reasm.c, and back again.
+
+Conntrack sees whole packets. A fragment is held until the others of its packet have come (30 s
+after the first it is dropped); the whole then goes on in place of the last, and `mru`, the size of
+the largest fragment seen, says into what it is cut again when it leaves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from ovsct.conntrack.timers import Timed, Timers, milliseconds
+from ovsct.errors import OvsctError
+from ovsct.lane import Event, EventKind
+from ovsct.packet.checksum import checksum
+from ovsct.packet.packet import PROTO_FRAGMENT, Packet
+
+HELD: Final = "held"
+WHOLE: Final = "whole"
+BAD: Final = "bad"
+
+_DF: Final = 0x4000
+_MF: Final = 0x2000
+_MAX: Final = 65535
+_CE: Final = 8
+_NOT_ECT: Final = 1
+_UNFRAGMENTABLE: Final = (0, 43, 60)
+
+
+class _Queue(Timed):
+    """One packet in pieces. `pieces` by offset; `length` is known when the last one has come."""
+
+    __slots__ = (
+        "df_size", "ecn", "first", "have_last", "key", "length", "max_size", "meat", "pieces",
+    )  # fmt: skip
+
+    def __init__(self, key: tuple[int, ...], expires: int) -> None:
+        Timed.__init__(self, expires)
+        self.key = key
+        self.pieces: dict[int, bytes] = {}
+        self.first: tuple[bytes, int] | None = None
+        self.have_last = False
+        self.length = 0
+        self.meat = 0
+        self.max_size = 0
+        self.df_size = 0
+        self.ecn = 0
+
+
+class Reassembly:
+    """The fragments that one host holds for conntrack, by zone.
+
+    Args:
+        timeout: seconds that a packet may take to be complete (``net.ipv4.ipfrag_time``).
+
+    The kernel's limits on memory (4 MB) and on how many packets of the same source may come in
+    between (``ipfrag_max_dist``) are not modelled.
+    """
+
+    def __init__(self, timeout: float = 30.0) -> None:
+        self._timeout = milliseconds(timeout)
+        self._queues: dict[tuple[int, ...], _Queue] = {}
+        self._timers: Timers[_Queue] = Timers()
+        self.sizes: tuple[int, ...] = ()
+        """Data bytes of the pieces of the packet that was last WHOLE, for :func:`refragment`."""
+
+    def __len__(self) -> int:
+        """Packets of which some pieces are held."""
+        return len(self._queues)
+
+    def gather(self, packet: Packet, zone: int, now: float) -> str:
+        """Take the fragment `packet` at `now` (seconds).
+
+        Returns:
+            HELD: it is kept, the packet is gone for now. WHOLE: `packet` is the whole one now, with
+            `mru` set. BAD: it contradicts what is held and is dropped, perhaps with all of that.
+        """
+        ms = milliseconds(now)
+        self._drop_expired(ms)
+        v4 = packet.frame[packet.l3] >> 4 == 4
+        piece = _read_v4(packet) if v4 else _read_v6(packet)
+        if piece is None:
+            return BAD
+        key = (zone, *piece.key)
+        queue = self._queues.get(key)
+        if queue is None:
+            queue = self._queues[key] = _Queue(key, ms + self._timeout)
+            self._timers.arm(queue)
+        answer = self._add(queue, piece)
+        if answer == WHOLE:
+            self._forget(queue)
+            frame = _join_v4(queue) if v4 else _join_v6(queue)
+            if frame is None:
+                return BAD
+            packet.reparse(packet.frame[: packet.l3] + frame)
+            packet.mru = max(queue.df_size, queue.max_size)
+            self.sizes = tuple(len(queue.pieces[at]) for at in sorted(queue.pieces))
+        return answer
+
+    def _add(self, queue: _Queue, piece: _Piece) -> str:
+        """ip_frag_queue(), nf_ct_frag6_queue()."""
+        offset, data = piece.offset, piece.data
+        end = offset + len(data)
+        if not piece.more:
+            if end < queue.length or (queue.have_last and end != queue.length):
+                return self._discard(queue)
+            queue.have_last = True
+            queue.length = end
+        elif end > queue.length:
+            if queue.have_last:
+                return self._discard(queue)
+            queue.length = end
+        if end == offset:
+            return self._discard(queue)
+        for at, held in queue.pieces.items():
+            if at <= offset and end <= at + len(held):
+                # Nothing new: this one alone is dropped.
+                return BAD
+            if offset < at + len(held) and at < end:
+                return self._discard(queue)
+        queue.pieces[offset] = data
+        queue.meat += len(data)
+        queue.ecn |= 1 << piece.ecn
+        if offset == 0:
+            queue.first = piece.header, piece.next_header_at
+        queue.max_size = max(queue.max_size, piece.size)
+        if piece.df:
+            queue.df_size = max(queue.df_size, piece.size)
+        complete = queue.first is not None and queue.have_last and queue.meat == queue.length
+        return WHOLE if complete else HELD
+
+    def _discard(self, queue: _Queue) -> str:
+        self._forget(queue)
+        return BAD
+
+    def _forget(self, queue: _Queue) -> None:
+        del self._queues[queue.key]
+        self._timers.disarm(queue)
+
+    def _drop_expired(self, ms: int) -> list[_Queue]:
+        ended = self._timers.due(ms)
+        for queue in ended:
+            del self._queues[queue.key]
+        return ended
+
+    def advance(self, now: float) -> Sequence[Event]:
+        """Let time pass until `now` (seconds): what was held for too long is dropped."""
+        return [
+            Event(
+                queue.expires / 1000,
+                EventKind.FRAGMENTS_EXPIRED,
+                f"{len(queue.pieces)} fragments of one packet in zone {queue.key[0]}",
+            )
+            for queue in self._drop_expired(milliseconds(now))
+        ]
+
+
+class _Piece:
+    """One fragment read: `header` is what stands before the data, without a fragment header."""
+
+    __slots__ = (
+        "data", "df", "ecn", "header", "key", "more", "next_header_at", "offset", "size",
+    )  # fmt: skip
+
+    def __init__(self, key: tuple[int, ...], offset: int, more: bool, data: bytes) -> None:
+        self.key = key
+        self.offset = offset
+        self.more = more
+        self.data = data
+        self.df = False
+        self.ecn = 0
+        self.header = b""
+        self.next_header_at = 0
+        self.size = 0
+
+
+def _read_v4(packet: Packet) -> _Piece | None:
+    frame, l3, end = packet.frame, packet.l3, packet.end
+    header = (frame[l3] & 0x0F) * 4
+    field = frame[l3 + 6] << 8 | frame[l3 + 7]
+    source = int.from_bytes(frame[l3 + 12 : l3 + 20], "big")
+    ident = frame[l3 + 4] << 8 | frame[l3 + 5]
+    data = frame[l3 + header : end]
+    more = bool(field & _MF)
+    if more:
+        # All but the last come in eighths.
+        data = data[: len(data) & ~7]
+    piece = _Piece((4, source, ident, frame[l3 + 9]), (field & 0x1FFF) * 8, more, data)
+    piece.df = bool(field & _DF)
+    piece.ecn = frame[l3 + 1] & 3
+    piece.header = frame[l3 : l3 + header]
+    piece.size = len(data) + header
+    return None if piece.offset + len(data) > _MAX else piece
+
+
+def _fragment_header(frame: bytes, l3: int, end: int) -> tuple[int, int] | None:
+    """Offsets of the IPv6 fragment header and of the field that names it."""
+    field, at = l3 + 6, l3 + 40
+    while end - at >= 8:
+        kind = frame[field]
+        if kind == PROTO_FRAGMENT:
+            return at, field
+        if kind not in _UNFRAGMENTABLE:
+            return None
+        field, at = at, at + (frame[at + 1] + 1) * 8
+    return None
+
+
+def _read_v6(packet: Packet) -> _Piece | None:
+    frame, l3, end = packet.frame, packet.l3, packet.end
+    found = _fragment_header(frame, l3, end)
+    if found is None:
+        return None
+    at, field = found
+    word = frame[at + 2] << 8 | frame[at + 3]
+    source = int.from_bytes(frame[l3 + 8 : l3 + 40], "big")
+    ident = int.from_bytes(frame[at + 4 : at + 8], "big")
+    data = frame[at + 8 : end]
+    more = bool(word & 1)
+    if (more and len(data) & 7) or (word & 0xFFF8) + len(data) > _MAX:
+        return None
+    piece = _Piece((6, source, ident), word & 0xFFF8, more, data)
+    piece.ecn = frame[l3 + 1] >> 4 & 3
+    piece.header = frame[l3:field] + frame[at : at + 1] + frame[field + 1 : at]
+    piece.next_header_at = field - l3
+    piece.size = end - l3
+    return piece
+
+
+def _merged_ecn(seen: int) -> int | None:
+    """ip_frag_ecn_table: the bits to add, None if the fragments contradict each other."""
+    if seen & _NOT_ECT and seen != _NOT_ECT:
+        return None
+    return 3 if seen & _CE and seen != _CE else 0
+
+
+def _body(queue: _Queue) -> bytes:
+    return b"".join(queue.pieces[at] for at in sorted(queue.pieces))
+
+
+def _join_v4(queue: _Queue) -> bytes | None:
+    """ip_frag_reasm(): the packet from its IP header on."""
+    assert queue.first is not None
+    header = bytearray(queue.first[0])
+    total = len(header) + queue.length
+    ecn = _merged_ecn(queue.ecn)
+    if total > _MAX or ecn is None:
+        return None
+    header[1] |= ecn
+    header[2:4] = total.to_bytes(2, "big")
+    # DF stays only if a fragment with DF was the largest.
+    header[6:8] = (_DF if queue.df_size == queue.max_size else 0).to_bytes(2, "big")
+    header[10:12] = b"\0\0"
+    header[10:12] = checksum(bytes(header)).to_bytes(2, "big")
+    return bytes(header) + _body(queue)
+
+
+def _join_v6(queue: _Queue) -> bytes | None:
+    """nf_ct_frag6_reasm(): the fragment header is taken out."""
+    assert queue.first is not None
+    header = bytearray(queue.first[0])
+    payload = len(header) - 40 + queue.length
+    ecn = _merged_ecn(queue.ecn)
+    if payload > _MAX or ecn is None:
+        return None
+    header[1] |= ecn << 4
+    header[4:6] = payload.to_bytes(2, "big")
+    return bytes(header) + _body(queue)
+
+
+def refragment(packet: Packet, sizes: Sequence[int] = (), ident: int = 0) -> list[bytes]:
+    """The frames that leave for `packet`: one, or the fragments of what was reassembled.
+
+    ip_do_fragment(), ip6_fragment(). Pieces keep the sizes in which they came, if those are given
+    and the packet has not been copied on its way; else all but the last are as large as `mru` lets.
+
+    Args:
+        sizes: data bytes of each piece that came, in order of their offsets.
+        ident: IPv6 only: the identification that the kernel draws anew.
+
+    Raises:
+        OvsctError: an IPv6 packet with extension headers would have to be cut.
+    """
+    frame, l3, end, mru = packet.frame, packet.l3, packet.end, packet.mru
+    if not mru or len(frame) <= mru + 14:
+        return [frame]
+    v4 = frame[l3] >> 4 == 4
+    header = (frame[l3] & 0x0F) * 4 if v4 else 40
+    body = frame[l3 + header : end]
+    room = mru - header - (0 if v4 else 8)
+    if sum(sizes) != len(body) or any(size > room for size in sizes):
+        step = room & ~7
+        sizes = [min(step, len(body) - at) for at in range(0, len(body), step)]
+    cut = _cut_v4 if v4 else _cut_v6
+    frames = []
+    at = 0
+    for size in sizes:
+        last = at + size == len(body)
+        start = cut(frame[l3 : l3 + header], at, size, last, ident)
+        frames.append(frame[:l3] + start + body[at : at + size])
+        at += size
+    return frames
+
+
+def _cut_v4(whole: bytes, at: int, size: int, last: bool, ident: int) -> bytes:
+    header = bytearray(whole)
+    if at:
+        _blank_options(header)
+    header[2:4] = (len(header) + size).to_bytes(2, "big")
+    # DF does not come back, even if the fragments had it.
+    header[6:8] = ((0 if last else _MF) | at >> 3).to_bytes(2, "big")
+    header[10:12] = b"\0\0"
+    header[10:12] = checksum(bytes(header)).to_bytes(2, "big")
+    return bytes(header)
+
+
+def _blank_options(header: bytearray) -> None:
+    """ip_options_fragment(): options that are not copied become NOPs behind the first fragment."""
+    at = 20
+    while at < len(header) and header[at]:
+        if header[at] == 1:
+            at += 1
+            continue
+        if at + 1 >= len(header) or header[at + 1] < 2:
+            return
+        stop = min(at + header[at + 1], len(header))
+        if not header[at] & 0x80:
+            header[at:stop] = b"\1" * (stop - at)
+        at = stop
+
+
+def _cut_v6(whole: bytes, at: int, size: int, last: bool, ident: int) -> bytes:
+    header = bytearray(whole)
+    kind = header[6]
+    if kind in _UNFRAGMENTABLE:
+        raise OvsctError("cutting IPv6 packets with extension headers again is not modelled")
+    header[6] = PROTO_FRAGMENT
+    header[4:6] = (8 + size).to_bytes(2, "big")
+    word = at | (0 if last else 1)
+    return bytes(header) + bytes((kind, 0)) + word.to_bytes(2, "big") + ident.to_bytes(4, "big")
