@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from ovsct.cli.progress import counted
-from ovsct.cli.setup import flows_option, make_setup, setup_options
+from ovsct.cli.setup import flows_option, make_setup, setup_options, warn
 from ovsct.compare.diverge import Divergence
 from ovsct.compare.events import Happening, on_ports, read_events
 from ovsct.compare.survey import Survey
@@ -115,8 +115,10 @@ def _scenario_job(path: str, lanes: tuple[str, ...] | None) -> Job:
     from ovsct.compare.scenario import read_scenario
 
     scenario = read_scenario(path)
+    setup = scenario.setup
+    warn(setup)
     return Job(
-        scenario.title, scenario.shows, scenario.setup, lanes or scenario.lanes,
+        scenario.title, scenario.shows, setup, lanes or scenario.lanes,
         scenario.happenings, scenario.expect if lanes is None else None,
     )  # fmt: skip
 
@@ -158,9 +160,6 @@ def _as_json(job: Job, survey: Survey) -> list[Divergence]:
 
 
 def _as_text(job: Job, survey: Survey, steps: bool, style: Style) -> list[Divergence]:
-    if job.title:
-        click.echo(style.bold(job.title))
-        click.echo(job.shows.strip() + "\n")
     tallies = {name: Tally() for name in job.lanes}
     rows = []
     for row in counted(survey.run(job.happenings()), "comparing"):
@@ -169,6 +168,9 @@ def _as_text(job: Job, survey: Survey, steps: bool, style: Style) -> list[Diverg
                 tally.add(taken.outcome)
         if survey.packets <= SHOWN and (isinstance(row.happening, Arrival) or not row.alike):
             rows.append(row)
+    if job.title:
+        click.echo(style.bold(job.title))
+        click.echo(job.shows.strip() + "\n")
     if survey.packets <= SHOWN:
         click.echo(packet_table(job.lanes, rows, style) + "\n")
     found = []

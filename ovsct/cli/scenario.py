@@ -26,14 +26,15 @@ def schema() -> None:
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 def check(files: tuple[str, ...]) -> None:
     """Read scenario files, their flows, groups and events, and run nothing."""
+    from ovsct.cli.setup import warn
     from ovsct.compare.scenario import read_scenario
     from ovsct.lane import Arrival
-    from ovsct.lanes.make import flows_of, groups_of
 
     for file in files:
         read = read_scenario(file)
         setup = read.setup
-        flows, groups = flows_of(setup), groups_of(setup)
+        flows, groups = setup.parsed_flows, setup.parsed_groups
+        warn(setup)
         packets = sum(isinstance(each, Arrival) for each in read.happenings())
         if not flows and not setup.tc_script:
             raise InputError("neither flows nor tc_script", file=file, hint="a lane needs one")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -17,8 +18,6 @@ from ovsct.lanes.make import (
     MAX_PORT,
     Setup,
     Text,
-    flows_of,
-    groups_of,
     ports_named,
     unknown_lane,
 )
@@ -95,20 +94,34 @@ def make_setup(
         tc_script=read_text(tc_script) if tc_script is not None else None,
         options=parse_settings(settings),
     )
+    warn(setup)
     if ports is not None:
         return setup
-    named = ports_named([*flows_of(setup), *groups_of(setup)])
+    named = named_by(setup)
     if setup.tc_script is not None:
         named |= {int(number) for number in _DEVICE.findall(setup.tc_script.text)}
     if events is not None:
         named |= ports_of(events, port=port)
-    return Setup(
-        ports=tuple(sorted(named)),
-        flows=setup.flows,
-        groups=setup.groups,
-        tc_script=setup.tc_script,
-        options=setup.options,
-    )
+    return with_ports(setup, named)
+
+
+def named_by(setup: Setup) -> set[int]:
+    """The ports that the flows and groups of a setup name."""
+    return ports_named([*setup.parsed_flows, *setup.parsed_groups])
+
+
+def with_ports(setup: Setup, ports: set[int]) -> Setup:
+    """The same setup with other ports; what was parsed stays so."""
+    changed = copy(setup)
+    object.__setattr__(changed, "ports", tuple(sorted(ports)))
+    return changed
+
+
+def warn(setup: Setup) -> None:
+    """Tell on standard error what OVS takes without a word and the user should know."""
+    for flow in setup.parsed_flows:
+        for warning in flow.warnings:
+            click.echo(f"ovsct: warning: {flow.file}:{flow.line}: {warning}", err=True)
 
 
 _DEVICE: Final = re.compile(r"\bdev\s+p(\d+)\b")

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from ovsct.cli.setup import flows_option, make_setup, setup_options
+from ovsct.cli.setup import flows_option, make_setup, setup_options, with_ports
 from ovsct.compare.event_line import event_line, is_time, time_of
 from ovsct.compare.events import Advance, Happening
 from ovsct.compare.lockstep import follow
 from ovsct.errors import InputError
 from ovsct.lane import Arrival, Lane
-from ovsct.lanes.make import LANES, close, flows_of, groups_of, make, ports_named
+from ovsct.lanes.make import LANES, close, make
 
 if TYPE_CHECKING:
     from ovsct.compare.sequences import Sequences
@@ -51,8 +51,8 @@ def trace(packets: Sequence[str], lane: str, **setup: Any) -> None:
     sequences = Sequences()
     happenings = list(_happenings(packets, sequences))
     if setup["ports"] is None:
-        named = set(config.ports) | {h.port for h in happenings if isinstance(h, Arrival)}
-        config = _with_ports(config, named)
+        named = {each.port for each in happenings if isinstance(each, Arrival)}
+        config = with_ports(config, {*config.ports, *named})
     for number, happening in enumerate(happenings, start=1):
         if isinstance(happening, Arrival) and happening.port not in config.ports:
             raise InputError(
@@ -64,13 +64,6 @@ def trace(packets: Sequence[str], lane: str, **setup: Any) -> None:
         _follow_all(running, packets, happenings, sequences)
     finally:
         close(running)
-
-
-def _with_ports(config: Any, ports: set[int]) -> Any:
-    from dataclasses import replace
-
-    named = ports | ports_named([*flows_of(config), *groups_of(config)])
-    return replace(config, ports=tuple(sorted(named)))
 
 
 def _follow_all(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from difflib import get_close_matches
+from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -39,12 +40,13 @@ class Text:
     line: int = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Setup:
     """What is configured, whichever lane runs it.
 
     `ports` are OpenFlow port numbers, `flows` and `groups` as ``ovs-ofctl`` takes them,
     `tc_script` as ``tc`` does (for the lane ``tc-script`` alone), `options` keywords by lane.
+    Flows and groups are parsed once, whatever the number of lanes.
     """
 
     ports: tuple[int, ...]
@@ -52,6 +54,28 @@ class Setup:
     groups: Text | None = None
     tc_script: Text | None = None
     options: Mapping[str, Options] = field(default_factory=lambda: _NONE)
+
+    @cached_property
+    def parsed_flows(self) -> tuple[Flow, ...]:
+        """The flows, parsed.
+
+        Raises:
+            InputError: with file, line, column and token.
+        """
+        from ovsct.openflow.text.flow_text import read_flows
+
+        return tuple(_read(read_flows, self.flows))
+
+    @cached_property
+    def parsed_groups(self) -> tuple[Group, ...]:
+        """The groups, parsed.
+
+        Raises:
+            InputError: with file, line, column and token.
+        """
+        from ovsct.openflow.text.group_text import read_groups
+
+        return tuple(_read(read_groups, self.groups))
 
 
 Make: TypeAlias = Callable[[Setup, bool, dict[str, Any]], Lane]
@@ -108,28 +132,6 @@ def close(lane: Lane) -> None:
 # -- reading ------------------------------------------------------------------------------------
 
 
-def flows_of(setup: Setup) -> list[Flow]:
-    """The flows of a setup, parsed.
-
-    Raises:
-        InputError: with file, line, column and token.
-    """
-    from ovsct.openflow.text.flow_text import read_flows
-
-    return _read(read_flows, setup.flows)
-
-
-def groups_of(setup: Setup) -> list[Group]:
-    """The groups of a setup, parsed.
-
-    Raises:
-        InputError: with file, line, column and token.
-    """
-    from ovsct.openflow.text.group_text import read_groups
-
-    return _read(read_groups, setup.groups)
-
-
 def _read(read: Callable[[str, str | None], list[Any]], text: Text | None) -> list[Any]:
     if text is None:
         return []
@@ -174,7 +176,7 @@ def _bridge(setup: Setup, name: str, options: dict[str, Any]) -> Bridge:
     if setup.flows is None:
         raise InputError(f"the lane {name} needs flows", hint="give --flows FILE")
     own = {key: options.pop(key) for key in ("frag_mode", "zone_timeouts") if key in options}
-    return Bridge(setup.ports, flows_of(setup), groups_of(setup), **own)
+    return Bridge(setup.ports, setup.parsed_flows, setup.parsed_groups, **own)
 
 
 _OURS: Final = frozenset({"trace", "file", "netfilter"})

@@ -247,7 +247,7 @@ def _hex_lines(a: tuple[str, bytes], b: tuple[str, bytes]) -> list[str]:
             "^^" if one[n : n + 1] != other[n : n + 1] else "  "
             for n in range(max(len(one), len(other)))
         ]
-        lines.append(f"{a[0].ljust(width)}  {at:04x}  {one.hex(' ')}")
-        lines.append(f"{b[0].ljust(width)}  {at:04x}  {other.hex(' ')}")
+        lines.append(f"{a[0].ljust(width)}  {at:04x}  {one.hex(' ')}".rstrip())
+        lines.append(f"{b[0].ljust(width)}  {at:04x}  {other.hex(' ')}".rstrip())
         lines.append(f"{'':{width}}        {' '.join(marks)}".rstrip())
     return lines

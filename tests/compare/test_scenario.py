@@ -9,7 +9,6 @@ from ovsct.compare.events import Advance
 from ovsct.compare.scenario import Scenario, parse_scenario, read_scenario
 from ovsct.errors import InputError
 from ovsct.lane import Arrival
-from ovsct.lanes.make import flows_of
 from ovsct.packet import build
 from ovsct.packet.pcapng import PcapngWriter
 
@@ -45,7 +44,7 @@ def test_every_key_is_read() -> None:
     scenario = parse_scenario(WHOLE, "s.yaml")
     setup = scenario.setup
     assert setup.ports == (1, 2)
-    assert [(flow.table, flow.line) for flow in flows_of(setup)] == [(0, 6), (1, 7)]
+    assert [(flow.table, flow.line) for flow in setup.parsed_flows] == [(0, 6), (1, 7)]
     assert setup.groups is not None and (setup.groups.line, setup.groups.name) == (9, "s.yaml")
     assert setup.tc_script is not None
     assert (setup.tc_script.text, setup.tc_script.line) == ("tc qdisc add dev p1 clsact", 10)
@@ -75,7 +74,7 @@ def test_events_happen_in_order_and_again() -> None:
 def test_an_error_in_a_block_of_flows_stands_where_the_user_wrote_it() -> None:
     text = WHOLE.replace("table=1 actions=2", "table=1,tpc actions=2")
     with pytest.raises(InputError) as caught:
-        flows_of(parse_scenario(text, "s.yaml").setup)
+        assert parse_scenario(text, "s.yaml").setup.parsed_flows
     line = text.splitlines()[6]
     assert (caught.value.file, caught.value.line) == ("s.yaml", 7)
     assert (caught.value.column, caught.value.token) == (line.index("tpc") + 1, "tpc")
@@ -94,7 +93,7 @@ def test_files_are_looked_for_beside_the_scenario(tmp_path: Path) -> None:
     )
     scenario = read_scenario(str(path))
     assert list(scenario.happenings()) == [Advance(5.0), Arrival(5.25, 2, frame)]
-    (flow,) = flows_of(scenario.setup)
+    (flow,) = scenario.setup.parsed_flows
     assert (flow.file, flow.line) == (str(tmp_path / "f.txt"), 2)
 
 
@@ -133,7 +132,8 @@ WRONG = [
     ("title: A test", "title: A test\ntitle: B", "s.yaml:2:1: this key stands here twice", ""),
     ("title: A test", "title: [", "not YAML", "s.yaml:3:"),
     ("title: A test", "3: x", "s.yaml:1:1: a key that is not text: '3'", ""),
-    ("title: A test", "title: !!python/object:os.system {}", "s.yaml:1:8: a value with a tag", "os.system"),
+    ("title: A test", "title: !!python/object:os.system {}",
+     "s.yaml:1:8: a value with a tag", "os.system"),
     (WHOLE, "", "s.yaml: the file is empty", ""),
     (WHOLE, "- 1\n", "s.yaml:1: no scenario", ""),
     (WHOLE, "a: &x [*x]\n", "s.yaml:1:4: too many values, or too deep", ""),
