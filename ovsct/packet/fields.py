@@ -141,10 +141,6 @@ KEY_BITS: Final = sum(slot.width for slot in SLOTS.values())
 DATAPATH_MASK: Final = (1 << SLOTS["metadata"].shift) - 1
 """The bits that a datapath key can have: no registers, metadata or other OpenFlow-only state."""
 
-STAGE_MASKS: Final[tuple[int, ...]] = tuple(
-    sum(slot.mask for slot in SLOTS.values() if slot.stage <= stage) for stage in Stage
-)
-"""For each stage, the bits of it and of all stages before it."""
 
 
 class Format(StrEnum):

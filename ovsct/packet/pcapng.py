@@ -83,9 +83,12 @@ class _Layout(NamedTuple):
     enhanced: struct.Struct
     obsolete: struct.Struct
     option: struct.Struct
+    everyday: struct.Struct
+    """An Enhanced Packet Block from its type to its frame."""
+    length: struct.Struct
 
 
-_FORMATS: Final = ("II", "HHQ", "HHI", "IIIII", "HHIIII", "HH")
+_FORMATS: Final = ("II", "HHQ", "HHI", "IIIII", "HHIIII", "HH", "IIIIIII", "I")
 _LAYOUTS: Final = {
     order: _Layout(order, *(struct.Struct(order + text) for text in _FORMATS)) for order in "<>"
 }
@@ -136,12 +139,15 @@ class PcapngReader:
     """
 
     __slots__ = (
+        "_before",
         "_buffer",
         "_file",
+        "_here",
         "_layout",
         "_name",
         "_now",
         "_packets",
+        "_readers",
         "_sources",
         "_truncated",
         "interfaces",
@@ -168,19 +174,56 @@ class PcapngReader:
         self._sources: list[_Source] = []
         self._packets = 0
         self._now = 0.0
+        self._readers: dict[int, Callable[[_Block], Captured]] = {
+            ENHANCED_PACKET: self._enhanced,
+            SIMPLE_PACKET: self._simple,
+            OBSOLETE_PACKET: self._obsolete,
+        }
         head = read_at_least(file, 4, name, head)
         if sniff(head, name) != "pcapng":
             raise InputError("this is pcap, at byte 0", file=name, expected="pcapng")
         self._buffer: bytes | None = head
 
     def __iter__(self) -> Iterator[Captured]:
-        packet: dict[int, Callable[[_Block], Captured]] = {
-            ENHANCED_PACKET: self._enhanced,
-            SIMPLE_PACKET: self._simple,
-            OBSOLETE_PACKET: self._obsolete,
-        }
-        for block in self._blocks():
-            read = packet.get(block.type)
+        if self._buffer is None:
+            raise OvsctError(f"{self._name}: a reader goes through its capture once; make another")
+        self._here, self._before = self._buffer, 0
+        self._buffer = None
+        new = tuple.__new__  # half the price of Captured(...), which checks arguments once more
+        position = 0
+        while True:
+            # The everyday block first: an Enhanced Packet Block without options, its frame whole.
+            buffer, end = self._here, len(self._here) - 32
+            everyday = self._layout.everyday.unpack_from
+            length_at = self._layout.length.unpack_from
+            sources, count = self._sources, len(self._sources)
+            while position <= end:
+                kind, length, interface, high, low, captured, original = everyday(buffer, position)
+                if (
+                    kind != ENHANCED_PACKET
+                    or captured != original
+                    or captured > MAX_FRAME
+                    or length != 32 + (captured + 3 & -4)
+                    or position + length > end + 32
+                    or interface >= count
+                    or sources[interface].refusal is not None
+                    or length_at(buffer, position + length - 4)[0] != length
+                ):
+                    break
+                number, ticks, offset, _, _ = sources[interface]
+                seconds, units = divmod(high << 32 | low, ticks)
+                seconds += offset
+                if self.origin is None:
+                    self.origin = seconds
+                self._now = at = seconds - self.origin + units / ticks
+                self._packets += 1
+                frame = buffer[position + 28 : position + 28 + captured]
+                position += length
+                yield new(Captured, (at, number, frame, original))
+            block, position = self._block(position)
+            if block is None:
+                return
+            read = self._readers.get(block.type)
             if read is not None:
                 self._packets += 1
                 yield read(block)
@@ -191,21 +234,20 @@ class PcapngReader:
             else:
                 self.skipped[block.type] += 1
 
-    def _blocks(self) -> Iterator[_Block]:
-        """The blocks in file order, each whole and with a length that holds."""
-        if self._buffer is None:
-            raise OvsctError(f"{self._name}: a reader goes through its capture once; make another")
-        buffer, self._buffer = self._buffer, None
-        position, before = 0, 0
+    def _block(self, position: int) -> tuple[_Block | None, int]:
+        """The block at `position`, whole and with a length that holds, and where the next begins.
+
+        None at the end of the file.
+        """
         needed = 12
-        new = tuple.__new__  # half the price of _Block(...), which checks arguments once more
         while True:
+            buffer, before = self._here, self._before
             if len(buffer) - position < needed:
                 chunk = read_chunk(self._file, self._name)
                 if not chunk:
                     break
-                before += position
-                buffer = buffer[position:] + chunk
+                self._before += position
+                self._here = buffer[position:] + chunk
                 position = 0
                 continue
             if buffer.startswith(b"\x0a\x0d\x0d\x0a", position):
@@ -223,9 +265,7 @@ class PcapngReader:
             data = buffer[position : position + length]
             if self._layout.words.unpack_from(data, length - 8)[1] != length:
                 raise self._two_lengths(kind, before + position, data)
-            yield new(_Block, (kind, before + position, data))
-            position += length
-            needed = 12
+            return _Block(kind, before + position, data), position + length
         if rest := len(buffer) - position:
             raise InputError(
                 f"the capture is cut short at byte {before + len(buffer)}, inside the block that "
@@ -233,6 +273,7 @@ class PcapngReader:
                 file=self._name,
                 expected=f"{needed - rest} more bytes" if needed > 12 else "at least 12 bytes",
             )
+        return None, position
 
     def _turn(self, magic: bytes, offset: int) -> None:
         """Take the byte order of a new section, which its own header already is in."""
