@@ -10,10 +10,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ovsct.conntrack.netfilter import Netfilter, Verdict
-from ovsct.conntrack.netfilter.entry import CONFIRMED, IS_REPLY, UNTRACKED, Entry
+from ovsct.conntrack.netfilter.entry import CONFIRMED, IS_REPLY, NAT_MASK, UNTRACKED, Entry
 from ovsct.conntrack.request import Track
 from ovsct.lane import Drop, StepKind
-from ovsct.packet.packet import ETH_IPV4, ETH_IPV6, VLAN_TYPES, Packet
+from ovsct.packet.packet import (
+    ETH_IPV4,
+    ETH_IPV6,
+    METADATA_KEEP,
+    PROTO_TCP,
+    VLAN_TYPES,
+    Packet,
+)
+from ovsct.tc.defrag import TCP_HEADER
+from ovsct.tc.dissect import dissect
 from ovsct.tc.verdict import CONSUMED, SHOT
 
 if TYPE_CHECKING:
@@ -91,13 +100,15 @@ class _Ct:
             assert isinstance(entry, Entry)
             if self._nat and self._netfilter.nat(packet, self._track, p.now) != Verdict.ACCEPT:
                 return self._refuse(p)
+            if p.pieces is not None and self._nat:
+                _pull_header(p, entry)
             if self._commit and not self._do_commit(p, packet, entry):
                 return self._refuse(p)
             if not known:
                 self._flows.process(packet, p.now)
         p.post_ct = True
         p.zone = self._zone
-        if p.pieces is not None:
+        if packet.mru:
             # qdisc_pkt_len is looked at anew after defragmentation, and only then.
             p.length = len(packet.frame) - packet.l3
         p.changed()
@@ -121,7 +132,9 @@ class _Ct:
             if p.drop is not Drop.HELD:
                 self._counter.drops += 1
             return CONSUMED
-        if packet.l4 and len(packet.frame) > packet.end:
+        if not packet.l4:
+            _mend(packet)
+        elif len(packet.frame) > packet.end:
             packet.frame = packet.frame[: packet.end]
         return None
 
@@ -173,3 +186,26 @@ class _Ct:
             p.note(StepKind.CONNTRACK, f"{words}: info {p.packet.ct_info}, {where}")
         else:
             p.note(StepKind.CONNTRACK, f"{words}: invalid")
+
+
+def _pull_header(p: Pass, entry: Entry) -> None:
+    """Translating pulls the TCP header together, if it began in a shorter fragment."""
+    pieces = p.pieces
+    short = pieces is not None and pieces[0] < TCP_HEADER
+    if short and entry.proto == PROTO_TCP and entry.status & NAT_MASK:
+        p.pieces = None
+
+
+def _mend(packet: Packet) -> None:
+    """See an IPv4 packet that is shorter than it says as the kernel does: by what is there.
+
+    OVS looks no further at such a packet. Conntrack refuses it if its protocol has a checksum or
+    a length of its own, and tracks it by its addresses if not.
+    """
+    frame, l3 = packet.frame, packet.l3
+    header = (frame[l3] & 0x0F) * 4
+    if frame[l3] >> 4 != 4 or header < 20 or len(frame) - l3 < header:
+        return
+    packet.key = packet.key & METADATA_KEEP | dissect(frame)
+    packet.l4 = l3 + header
+    packet.end = len(frame)

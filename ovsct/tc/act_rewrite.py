@@ -17,8 +17,8 @@ from ovsct.packet.packet import (
     VLAN_TYPES,
     Packet,
 )
-from ovsct.tc.actions import Header, MplsOp, Sum, VlanOp
-from ovsct.tc.sums import sum_ipv4, sum_ipv6
+from ovsct.tc.actions import Header, MplsOp, VlanOp
+from ovsct.tc.sums import sum_ipv4, sum_ipv6, sums_transport
 from ovsct.tc.verdict import SHOT
 
 if TYPE_CHECKING:
@@ -48,14 +48,18 @@ def _replace(p: Pass, frame: bytes) -> None:
 
 
 def make_pedit(action: Pedit, counter: Counter, engine: TcIngress) -> Execute:
-    """``tcf_pedit_act()``: a word that cannot be reached ends it, and counts as overlimit."""
+    """``tcf_pedit_act()``: a word that cannot be reached ends it, and counts as overlimit.
+
+    6.1 counts that where ``tc`` does not look.
+    """
     munges, control = action.munges, action.control
+    counted = int(engine.kernel != "6.1")
 
     def pedit(p: Pass) -> int:
         buffer = bytearray(p.packet.frame)
         for munge in munges:
             if not _munge(buffer, munge):
-                counter.overlimits += 1
+                counter.overlimits += counted
                 break
         if buffer != p.packet.frame:
             _replace(p, bytes(buffer))
@@ -128,7 +132,6 @@ def _ipv6_find(buffer: bytearray, at: int, wanted: int) -> int | None:
 def make_csum(action: Csum, counter: Counter, engine: TcIngress) -> Execute:
     """``tcf_csum_act()``: a header that is cut short drops the packet."""
     which, control = action.which, action.control
-    transport = which != {Sum.IPV4}
 
     def csum(p: Pass) -> int:
         frame = p.packet.frame
@@ -145,7 +148,7 @@ def make_csum(action: Csum, counter: Counter, engine: TcIngress) -> Execute:
             counter.drops += 1
             p.drop = Drop.CHECKSUM
             return SHOT
-        if transport:
+        if p.pieces is not None and sums_transport(frame, at, which):
             # To sum a payload that lies in fragments the kernel copies it into one piece.
             p.pieces = None
         if buffer != frame:

@@ -14,6 +14,9 @@ from ovsct.errors import OvsctError
 from ovsct.lane import Event, EventKind
 from ovsct.packet.checksum import checksum
 
+TCP_HEADER: Final = 20
+"""Bytes that the kernel pulls together to read or rewrite a TCP header."""
+
 _MORE: Final = 0x2000
 _DONT: Final = 0x4000
 _OFFSET: Final = 0x1FFF
@@ -181,10 +184,7 @@ def split(frame: bytes, l3: int, mru: int, pieces: tuple[int, ...] | None) -> li
     room = mru - 20
     sizes = _fitting(pieces, room, len(data))
     if sizes is None:
-        step = room & ~7
-        sizes = [min(step, len(data) - at) for at in range(0, len(data), step)]
-        if len(data) <= room:
-            sizes = [len(data)]
+        sizes = _cut(len(data), room)
     out = []
     at = 0
     for size in sizes:
@@ -196,6 +196,16 @@ def split(frame: bytes, l3: int, mru: int, pieces: tuple[int, ...] | None) -> li
         out.append(bytes(header) + data[at : at + size])
         at += size
     return out
+
+
+def _cut(left: int, room: int) -> list[int]:
+    """``ip_frag_next()``: as much as fits, all but the last a multiple of 8."""
+    sizes = []
+    while left > room:
+        sizes.append(room & ~7)
+        left -= sizes[-1]
+    sizes.append(left)
+    return sizes
 
 
 def _fitting(pieces: tuple[int, ...] | None, room: int, length: int) -> list[int] | None:

@@ -17,7 +17,7 @@ from ovsct.conntrack.netfilter.entry import UNTRACKED
 from ovsct.errors import OvsctError
 from ovsct.lane import STACK, Connection, Drop, Event, Output, Step, StepKind
 from ovsct.packet.fields import SLOTS
-from ovsct.packet.packet import ETH_IPV4, ETH_IPV6, VLAN_TYPES, Packet
+from ovsct.packet.packet import ETH_IPV4, ETH_IPV6, PROTO_TCP, VLAN_TYPES, Packet
 from ovsct.tc import actions as act
 from ovsct.tc.act_ct import make_ct
 from ovsct.tc.act_mirred import make_gact, make_mirred
@@ -32,7 +32,7 @@ from ovsct.tc.act_rewrite import (
 )
 from ovsct.tc.chains import Block
 from ovsct.tc.classify import Pass, classify
-from ovsct.tc.defrag import BadFragmentError, Defragmenter, split
+from ovsct.tc.defrag import TCP_HEADER, BadFragmentError, Defragmenter, split
 from ovsct.tc.filters import Counter, Execute, Filter, Installed
 from ovsct.tc.verdict import CONSUMED, QUEUED, SHOT, STOLEN, TRAP, UNSPEC
 
@@ -266,6 +266,10 @@ class TcIngress:
         packet.reparse(whole.frame, VLANS_READ)
         packet.mru = whole.mru
         p.pieces = whole.pieces
+        tcp = frame[l3 + 9] == PROTO_TCP and frame[l3 + 8] > 1
+        if tcp and whole.pieces[0] < TCP_HEADER:
+            # The flow table's look-up pulls the TCP header together, out of the second fragment.
+            p.pieces = None
         return True
 
     def fragment(self, p: Pass, port: int, pieces: tuple[int, ...] | None) -> None:

@@ -54,6 +54,11 @@ def sum_ipv4(buffer: bytearray, at: int, which: frozenset[Sum]) -> bool:
     return True
 
 
+def sums_transport(frame: bytes, at: int, which: frozenset[Sum]) -> bool:
+    """Whether the IPv4 packet at offset `at` has a transport checksum among `which`."""
+    return len(frame) - at >= 20 and _V4.get(frame[at + 9]) in which
+
+
 def sum_ipv6(buffer: bytearray, at: int, which: frozenset[Sum]) -> bool:
     """``tcf_csum_ipv6()``: behind options, but not behind a fragment header."""
     if len(buffer) - at < 40:
