@@ -1,0 +1,135 @@
+"""A case: flows, groups, and packet lines at times on ports; what verify and fuzz run and shrink.
+
+A case is text throughout, so that it can be kept: :func:`to_yaml` writes it as a scenario
+(:mod:`ovsct.compare.scenario`), from which :func:`from_scenario` makes the same case again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from ovsct.compare.events import Advance, Happening
+from ovsct.compare.packet_line import packet_frames
+from ovsct.compare.scenario import Scenario
+from ovsct.errors import InputError
+from ovsct.lane import Arrival
+from ovsct.packet.describe import describe
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """One event: `line` says the packet (:mod:`ovsct.compare.packet_line`); empty: time passes."""
+
+    at: float
+    port: int
+    line: str
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Flows and groups as ``ovs-ofctl`` takes them, one a line, and what happens.
+
+    `fragments` is the mode of ``ovs-ofctl set-frags``; `title` says where the case is from.
+    """
+
+    flows: tuple[str, ...]
+    shots: tuple[Shot, ...]
+    groups: tuple[str, ...] = ()
+    ports: tuple[int, ...] = (1, 2, 3, 4)
+    fragments: str = "normal"
+    title: str = "a case"
+
+    def happenings(self) -> Iterator[Happening]:
+        """What happens, in order."""
+        for shot in self.shots:
+            if not shot.line:
+                yield Advance(shot.at)
+                continue
+            for frame in frames_of(shot.line):
+                yield Arrival(shot.at, shot.port, frame)
+
+
+@lru_cache(maxsize=4096)
+def frames_of(line: str) -> tuple[bytes, ...]:
+    """The frames that a packet line says.
+
+    Raises:
+        InputError: with column and token.
+    """
+    return tuple(packet_frames(line))
+
+
+def shots_of(happenings: Iterable[Happening]) -> Iterator[Shot]:
+    """Happenings of any source as shots; packets become hex."""
+    for happening in happenings:
+        if isinstance(happening, Arrival):
+            yield Shot(happening.at, happening.port, f"hex {happening.frame.hex()}")
+        else:
+            yield Shot(happening.at, 0, "")
+
+
+def from_scenario(scenario: Scenario, name: str) -> Case:
+    """The case that a scenario's lane ``ovs-userspace`` would run.
+
+    Raises:
+        InputError: the scenario has no flows, or one of its files cannot be read.
+    """
+    setup = scenario.setup
+    if setup.flows is None:
+        raise InputError("the scenario has no flows to verify", file=name)
+    options = dict(setup.options.get("ovs-userspace", {}))
+    return Case(
+        flows=tuple(_lines(setup.flows.text)),
+        groups=tuple(_lines(setup.groups.text)) if setup.groups is not None else (),
+        ports=setup.ports,
+        fragments=str(options.get("frag_mode", "normal")),
+        shots=tuple(shots_of(scenario.happenings())),
+        title=scenario.title,
+    )
+
+
+def _lines(text: str) -> Iterator[str]:
+    for line in text.splitlines():
+        bare = line.partition("#")[0].strip()
+        if bare:
+            yield bare
+
+
+def to_yaml(case: Case, shows: str) -> str:
+    """The case as a scenario file; `shows` says in a line what it is for."""
+    lines = [
+        f"title: {_quoted(case.title)}",
+        f"shows: {_quoted(shows)}",
+        f"ports: [{', '.join(map(str, case.ports))}]",
+        "lanes: [ovs-userspace]",
+    ]
+    if case.fragments != "normal":
+        lines.append(f"options: {{ovs-userspace: {{frag_mode: {case.fragments}}}}}")
+    for key, texts in (("flows", case.flows), ("groups", case.groups)):
+        if texts:
+            lines.append(f"{key}: |")
+            lines += [f"  {text}" for text in texts]
+    if not case.flows:
+        lines.append('flows: ""')
+    lines.append("events:")
+    now = 0.0
+    for shot in case.shots:
+        if not shot.line:
+            lines.append(f"  - advance: {_seconds(shot.at - now)}")
+        else:
+            if shot.line.startswith("hex "):
+                lines.append(f"  # {describe(frames_of(shot.line)[0])}")
+            lines.append(f"  - {_quoted(f'{_seconds(shot.at)} p{shot.port} {shot.line}')}")
+        now = shot.at
+    return "\n".join(lines) + "\n"
+
+
+def _seconds(value: float) -> str:
+    return f"{round(value, 6):f}".rstrip("0").rstrip(".") or "0"
+
+
+def _quoted(text: str) -> str:
+    """A YAML scalar in double quotes; the texts here are ASCII without backslashes or quotes."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,0 +1,315 @@
+"""Verify: a case through the model and through a real ovs-vswitchd; nothing may differ.
+
+Compared are, after every packet, the outputs byte for byte and the packet-ins; at the end (or
+after every packet) the connections, then the datapath flows with renamed recirculation ids, then
+the counters of the OpenFlow flows. docs/verify.md says what is left out, and why.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import TracebackType
+from typing import Final
+
+from ovsct.bridge.bridge import Bridge
+from ovsct.compare.case import Case
+from ovsct.compare.coverage import Coverage
+from ovsct.compare.megaflows import comparable_flows
+from ovsct.errors import InputError, OvsctError
+from ovsct.lane import Arrival, Connection, Output
+from ovsct.lanes.ovs_userspace import OvsUserspace
+from ovsct.openflow.flow import Flow
+from ovsct.openflow.group import Group
+from ovsct.openflow.text.flow_text import format_flow, read_flows
+from ovsct.openflow.text.group_text import read_groups
+from ovsct.oracle.ofctl import Refused
+from ovsct.oracle.real_ovs import Options, RealOvs, comparable
+from ovsct.packet.describe import describe
+
+_MAX_IDLE: Final = 1_000_000_000
+"""Milliseconds: datapath flows do not age, for the program removes them on threads of its own."""
+
+_VSCTL: Final = (("set", "open_vswitch", ".", f"other_config:max-idle={_MAX_IDLE}"),)
+
+
+class Kind(StrEnum):
+    """What differs. Closed; in the order in which it is looked at."""
+
+    REFUSED = "refused"
+    """One of the two takes the flows or groups, the other does not."""
+    DEFECT = "defect"
+    """The model stops with an error that is no refusal."""
+    OUTPUTS = "outputs"
+    PACKET_INS = "packet-ins"
+    CONNTRACK = "conntrack"
+    MEGAFLOWS = "megaflows"
+    FLOW_STATS = "flow-stats"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The first thing that differs: after which packet (from 1; None: at the end), and how.
+
+    `model` and `real` are what only the one has, in words.
+    """
+
+    kind: Kind
+    packet: int | None
+    model: tuple[str, ...]
+    real: tuple[str, ...]
+
+    def lines(self) -> Iterator[str]:
+        """The difference for people."""
+        where = "at the end" if self.packet is None else f"packet {self.packet}"
+        yield f"{self.kind} differ, {where}"
+        yield from (f"  only the model: {text}" for text in self.model)
+        yield from (f"  only the program: {text}" for text in self.real)
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What came of a case: a difference or None; or `left_out`, why it could not be compared."""
+
+    difference: Difference | None = None
+    packets: int = 0
+    left_out: str | None = None
+    coverage: Coverage = field(default_factory=Coverage)
+
+
+@dataclass(frozen=True, slots=True)
+class _Program:
+    """A running program, and the datapath's number of the bridge's own port."""
+
+    real: RealOvs
+    local: int
+
+
+_LOCAL: Final = re.compile(r"^\s+\S+ 65534/(\d+):", re.MULTILINE)
+
+
+def _local_number(real: RealOvs) -> int:
+    found = _LOCAL.search(real.ctl("dpif/show"))
+    if found is None:
+        raise OvsctError("dpif/show does not name the bridge's own port")
+    return int(found[1])
+
+
+class Verifier:
+    """Runs cases through both. Holds one real program for each set of ports; close it.
+
+    Args:
+        every_packet: compare connections and datapath flows after every packet.
+        trace: let the model trace, for the coverage of steps.
+    """
+
+    def __init__(self, *, every_packet: bool = False, trace: bool = True) -> None:
+        self.every_packet = every_packet
+        self.trace = trace
+        self._programs: dict[tuple[int, ...], _Program] = {}
+
+    def __enter__(self) -> Verifier:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop the programs."""
+        for program in self._programs.values():
+            program.real.close()
+        self._programs.clear()
+
+    def _program(self, ports: tuple[int, ...]) -> _Program:
+        found = self._programs.get(ports)
+        if found is None:
+            real = RealOvs(ports=ports, options=Options(vsctl=_VSCTL))
+            found = self._programs[ports] = _Program(real, _local_number(real))
+        return found
+
+    def run(self, case: Case) -> Verdict:
+        """Run one case.
+
+        Raises:
+            InputError: flows, groups or packets that neither side takes.
+            OvsctError: the program died or is not installed.
+        """
+        verdict = Verdict()
+        program = self._program(case.ports)
+        real = program.real
+        flows, groups, refusal = _read(case)
+        options = Options(vsctl=_VSCTL, fragments=case.fragments)
+        try:
+            real.reset(case.flows, case.groups, options)
+        except Refused as refused:
+            if refusal is not None:
+                raise refusal from None
+            verdict.difference = Difference(Kind.REFUSED, None, (), (str(refused),))
+            return verdict
+        if refusal is not None:
+            verdict.difference = Difference(Kind.REFUSED, None, (str(refusal),), ())
+            return verdict
+        bridge = Bridge(case.ports, flows, groups, frag_mode=case.fragments)
+        model = OvsUserspace(bridge, trace=self.trace)
+        model.datapath.max_idle = _MAX_IDLE / 1000
+        _Run(model, program, verdict, self.every_packet).all(case)
+        return verdict
+
+
+def _read(case: Case) -> tuple[list[Flow], list[Group], InputError | None]:
+    try:
+        return read_flows("\n".join(case.flows)), read_groups("\n".join(case.groups)), None
+    except InputError as error:
+        return [], [], error
+
+
+class _Run:
+    """One case under way."""
+
+    def __init__(
+        self, model: OvsUserspace, program: _Program, verdict: Verdict, every_packet: bool
+    ) -> None:
+        self.model = model
+        self.real = program.real
+        self.local = program.local
+        self.verdict = verdict
+        self.every_packet = every_packet
+        self.floods = False
+
+    def all(self, case: Case) -> None:
+        self.floods = any(_FLOODS.search(text) for text in (*case.flows, *case.groups))
+        for happening in case.happenings():
+            if not isinstance(happening, Arrival):
+                self.model.advance(self.real.clock(happening.at))
+                self.real.advance(happening.at)
+                continue
+            self.verdict.packets += 1
+            if not self._packet(happening, self.verdict.packets):
+                break
+        else:
+            if self._at(None):
+                self._flow_stats()
+        self.verdict.coverage.megaflows(self.model.datapath.megaflows())
+
+    def _differ(
+        self, kind: Kind, packet: int | None, model: Iterable[str], real: Iterable[str]
+    ) -> bool:
+        """Whether the two lists of texts are alike; takes down how not."""
+        here, there = Counter(model), Counter(real)
+        if here == there:
+            return False
+        self.verdict.difference = Difference(
+            kind, packet, tuple((here - there).elements()), tuple((there - here).elements())
+        )
+        return True
+
+    def _packet(self, arrival: Arrival, n: int) -> bool:
+        """Give both one packet; False if the case is over."""
+        at = self.real.clock(arrival.at)
+        try:
+            self.model.advance(at)
+            outcome = self.model.receive(arrival._replace(at=at))
+        except OvsctError as error:
+            self.verdict.left_out = str(error)
+            return False
+        except Exception as error:  # noqa: BLE001 - a defect is what is looked for; it is told
+            text = f"{type(error).__name__}: {error}"
+            self.verdict.difference = Difference(Kind.DEFECT, n, (text,), ())
+            return False
+        self.verdict.coverage.packet(outcome)
+        answer = self.real.receive(arrival)
+        mine, theirs = comparable(outcome).out, comparable(answer).out
+        if mine != theirs:
+            self.verdict.difference = Difference(Kind.OUTPUTS, n, _frames(mine), _frames(theirs))
+            return False
+        ins = [f"reason={i.reason} table={i.table} cookie={i.cookie:#x}" for i in _on_wire(self)]
+        real_ins = [
+            f"reason={i.reason} table={i.table} cookie={i.cookie:#x}"
+            for i in self.real.packet_ins
+        ]
+        if self._differ(Kind.PACKET_INS, n, ins, real_ins):
+            return False
+        return not self.every_packet or self._at(n)
+
+    def _at(self, n: int | None) -> bool:
+        """Compare what both hold; False if it differs."""
+        if self._differ(
+            Kind.CONNTRACK, n, self.model.dump_conntrack(), self.real.dump_conntrack()
+        ) or self._differ(
+            Kind.CONNTRACK,
+            n,
+            map(_connection, self.model.connections()),
+            map(_connection, self.real.connections()),
+        ):
+            return False
+        return not self._differ(
+            Kind.MEGAFLOWS,
+            n,
+            comparable_flows(self.model.dump_flows(), self.floods),
+            comparable_flows(self.real.dump_flows(), self.floods, self.local),
+        )
+
+    def _flow_stats(self) -> None:
+        self._differ(
+            Kind.FLOW_STATS,
+            None,
+            (_counted(flow, *counts) for flow, *counts in self.model.flow_stats()),
+            map(_dumped, self.real.flow_stats()),
+        )
+
+
+_FLOODS: Final = re.compile(r"\b(flood|all|normal)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class _OnWire:
+    reason: str
+    table: int
+    cookie: int
+
+
+def _on_wire(run: _Run) -> Iterator[_OnWire]:
+    """The model's packet-ins as OpenFlow 1.3 says them: it has no reason for sets and groups."""
+    for packet_in in run.model.packet_ins:
+        reason = packet_in.reason
+        if reason in ("action_set", "group"):
+            reason = "action"
+        yield _OnWire(reason, packet_in.table, packet_in.cookie)
+
+
+def _frames(out: Sequence[Output]) -> tuple[str, ...]:
+    return tuple(f"to {port}: {describe(frame)} [{frame.hex()}]" for port, frame in out)
+
+
+def _connection(connection: Connection) -> str:
+    """What a plain dump does not show: the timeout, in whole seconds as the program has it."""
+    ends = ",".join(str(part) for part in connection.orig if part is not None)
+    return (
+        f"proto={connection.proto} orig={ends} zone={connection.zone}"
+        f" timeout={int(connection.timeout)} helper={connection.helper}"
+    )
+
+
+def _counted(flow: Flow, packets: int, size: int) -> str:
+    return f"{_named(flow)} n_packets={packets} n_bytes={size}"
+
+
+def _named(flow: Flow) -> str:
+    bare = Flow(table=flow.table, priority=flow.priority, match=flow.match)
+    return format_flow(bare)
+
+
+def _dumped(line: str) -> str:
+    """A line of ``bridge/dump-flows``, which calls a table's number table_id."""
+    flow = read_flows(line.replace("table_id=", "table=", 1))[0]
+    if flow.stats is None:
+        raise InputError("a dumped flow without counters", token=line)
+    return f"{_named(flow)} n_packets={flow.stats.n_packets} n_bytes={flow.stats.n_bytes}"
