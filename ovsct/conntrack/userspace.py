@@ -22,28 +22,26 @@ from ovsct.conntrack.tuples import (
     KEY_SHIFT,
     V4_MASK,
     V4_ZONE,
-    Parts,
-    is_icmp,
     pack,
     reverse,
     unpack,
-    with_ports,
     zone_of,
 )
 from ovsct.conntrack.userspace_entry import DST, SRC, Entry, Rare, ZoneLimit, no_connection_bits
 from ovsct.conntrack.userspace_fragments import BATCH, Fragments, whole
 from ovsct.conntrack.userspace_helpers import FTP, Expectation, control_kind, helper_fits
+from ovsct.conntrack.userspace_key import original_tuple, unknown_bits
 from ovsct.conntrack.userspace_nat import ACTIONS, choose, translate
 from ovsct.conntrack.userspace_neutral import neutral
 from ovsct.conntrack.userspace_protocols import may_begin, new_entry, take
+from ovsct.conntrack.userspace_steady import PLAIN, PLAIN_MASK, REPLY, steady
 from ovsct.conntrack.userspace_table import SWEEP_SECONDS, Table
-from ovsct.conntrack.userspace_tcp import HEADER, MAX_ACK_WINDOW, WINDOWS, TcpEntry, Verdict
+from ovsct.conntrack.userspace_tcp import TcpEntry, Verdict
 from ovsct.conntrack.userspace_timeouts import DEFAULT_TIMEOUTS, Timer, policy_timeouts
 from ovsct.conntrack.userspace_validate import extract
 from ovsct.conntrack.userspace_watch import Watcher
 from ovsct.errors import OvsctError
 from ovsct.lane import Connection, Drop, Event
-from ovsct.packet.checksum import word_sum
 from ovsct.packet.fields import (
     CT_DNAT,
     CT_EST,
@@ -56,10 +54,7 @@ from ovsct.packet.fields import (
     CT_TRK,
     SLOTS,
 )
-from ovsct.packet.packet import ETH_IPV4, PROTO_TCP, Packet
-
-_from_bytes = int.from_bytes
-_header = HEADER.unpack_from
+from ovsct.packet.packet import Packet
 
 _S_STATE: Final = SLOTS["ct_state"].shift
 _STATE: Final = SLOTS["ct_state"].mask
@@ -70,27 +65,14 @@ _NO_CT: Final = ~CT_MASK
 _FRAG: Final = SLOTS["nw_frag"].mask
 _NAT_BITS: Final = CT_SNAT | CT_DNAT
 
-# An IPv4 TCP segment with ACK and without SYN, FIN and RST, no fragment, not tracked before.
-_PLAIN_MASK: Final = (
-    SLOTS["dl_type"].mask | SLOTS["nw_proto"].mask | SLOTS["nw_frag"].mask | _STATE | 0x17
-)
-_PLAIN: Final = (
-    ETH_IPV4 << SLOTS["dl_type"].shift | PROTO_TCP << SLOTS["nw_proto"].shift | 0x10
-)
-_ESTABLISHED_ORIG: Final = (CT_TRK | CT_EST) << _S_STATE
-_ESTABLISHED_REPLY: Final = (CT_TRK | CT_EST | CT_RPL) << _S_STATE
-_M32: Final = 0xFFFFFFFF
-_HALF: Final = 0x80000000
-_LEAST_SKEW: Final = -MAX_ACK_WINDOW & _M32
-
 MAX_CONNECTIONS: Final = 3_000_000
 """Default of ``dpctl/ct-set-maxconns``."""
 
 DEFAULT_ZONE: Final = -1
 """The limit of all zones that have none of their own (``dpctl/ct-set-limits default=N``)."""
 
-REPLY, RELATED = 1, 2
-"""Bits of ``packet.ct_info``: how the attached connection was found."""
+RELATED: Final = 2
+"""The bit of ``packet.ct_info`` that says that the packet is an ICMP error."""
 
 
 class UserspaceTracker:
@@ -129,7 +111,7 @@ class UserspaceTracker:
         self._watcher = Watcher(room)
         self._table = Table(milliseconds(sweep), self._watcher.forget)
         self._entries = self._table.entries
-        self._fragments = fragments or Fragments()
+        self.fragments = fragments or Fragments()
         self._plain: dict[int, int] = {}
         self._plain_requests: list[Track] = []
         self._established = DEFAULT_TIMEOUTS[Timer.TCP_ESTABLISHED]
@@ -148,12 +130,12 @@ class UserspaceTracker:
         """
         now_ms = int(now * 1000.0 + 0.0005)
         if now_ms >= self._table.next_sweep:
-            self._table.sweep(now_ms)
+            self._sweep(now_ms)
         key = packet.key
         plain = self._plain.get(id(request))
         if (
             plain is not None
-            and key & _PLAIN_MASK == _PLAIN
+            and key & PLAIN_MASK == PLAIN
             and packet.conn is None
         ):
             forward = key >> KEY_SHIFT & V4_MASK | plain
@@ -163,73 +145,12 @@ class UserspaceTracker:
                 and entry.__class__ is TcpEntry
                 and entry.expires > now_ms
                 and entry.steady is not None
-                and self._steady(entry, packet, forward, now_ms)
+                and steady(entry, packet, forward, now_ms + self._established)
             ):
                 return None
         elif plain is None:
             self._learn(request)
         return self._process(packet, request, now_ms)
-
-    def _steady(self, entry: TcpEntry, packet: Packet, forward: int, now_ms: int) -> bool:
-        """The short cut: a plain segment of an established connection. False: go the long way.
-
-        The same as `extract`, `tcp_update` and `_write` together, for this one case.
-        """
-        frame, l4, end = packet.frame, packet.l4, packet.end
-        l3 = packet.l3
-        size = end - l4
-        if l4 - l3 != 20 or size < 20 or _from_bytes(frame[l3:l4], "big") % 65535:
-            return False
-        # The addresses of the pseudo header stand right before the segment.
-        if size > 600:
-            total = word_sum(frame[l3 + 12 : end])
-        elif size & 1:
-            total = _from_bytes(frame[l3 + 12 : end], "big") << 8
-        else:
-            total = _from_bytes(frame[l3 + 12 : end], "big")
-        if (total + 6 + size) % 65535:
-            return False
-        seq, ack, offset, _, win = _header(frame, l4 + 4)
-        offset = (offset >> 4) * 4
-        if not 20 <= offset <= size:
-            return False
-        if forward == entry.forward:
-            src, dst = entry.orig, entry.answer
-            sws, dws = entry.steady  # type: ignore[misc]
-            state = _ESTABLISHED_ORIG
-            info = 0
-        else:
-            src, dst = entry.answer, entry.orig
-            dws, sws = entry.steady  # type: ignore[misc]
-            state = _ESTABLISHED_REPLY
-            info = REPLY
-        seqlo = src.seqlo
-        skew = dst.seqlo - ack & _M32
-        if MAX_ACK_WINDOW < skew < _LEAST_SKEW and (
-            skew >= _HALF or skew > MAX_ACK_WINDOW << sws
-        ):
-            return False
-        if size > offset:
-            sent = seq + size - offset & _M32
-            if (
-                src.seqhi - sent & _M32 >= _HALF
-                or seq - seqlo + (dst.max_win << dws) & _M32 >= _HALF
-            ):
-                return False
-            if 0 < sent - seqlo & _M32 < _HALF:
-                src.seqlo = sent
-        elif src.seqhi - seqlo & _M32 >= _HALF:
-            return False
-        if win > src.max_win:
-            src.max_win = WINDOWS[win]
-        win <<= sws
-        if ack + win - dst.seqhi & _M32 < _HALF:
-            dst.seqhi = ack + (win or 1) & _M32
-        entry.expires = now_ms + self._established
-        packet.key = packet.key | entry.bits | state
-        packet.conn = entry
-        packet.ct_info = info
-        return True
 
     def clear(self, packet: Packet) -> None:
         """ct_clear: detach the packet from its connection and zero its conntrack fields."""
@@ -242,7 +163,7 @@ class UserspaceTracker:
         now_ms = milliseconds(now)
         table = self._table
         if now_ms >= table.next_sweep:
-            table.sweep(now_ms)
+            self._sweep(now_ms)
         else:
             table.expire(now_ms)
         if not table.events:
@@ -298,6 +219,11 @@ class UserspaceTracker:
         self._table.free_now(found.entry)
         return True
 
+    def _sweep(self, now_ms: int) -> None:
+        """What OVS has threads of its own for."""
+        self._table.sweep(now_ms)
+        self.fragments.clean(now_ms)
+
     # -- the long way -----------------------------------------------------------------------
 
     def _learn(self, request: Track) -> None:
@@ -322,23 +248,25 @@ class UserspaceTracker:
             raise OvsctError(f"there is no timeout policy {request.timeout!r}")
         if not packet.key & _FRAG:
             self._whole(packet, request, now_ms)
-            if self._fragments.idle:
+            if self.fragments.idle:
                 return None
-            done, given_up = self._fragments.release(BATCH - 1, now_ms)
-            return Diverted(None, [packet, *done, *_invalid(given_up)]) if done or given_up else None
+            done, given_up = self.fragments.release(BATCH - 1, now_ms)
+            if not done and not given_up:
+                return None
+            return Diverted(None, [packet, *done, *_invalid(given_up)])
         return self._fragment(packet, request, now_ms)
 
     def _fragment(self, packet: Packet, request: Track, now_ms: int) -> Diverted | None:
         """A fragment: invalid at once, held, or the last that its packet was waiting for."""
-        taken = self._fragments.take(packet, request.zone, now_ms)
+        taken = self.fragments.take(packet, request.zone, now_ms)
         here = [packet] if taken is False else []
         if taken is False:
             self._write(packet, CT_INV, no_connection_bits(None, request.zone))
         elif taken is not True:
             put_together = whole(taken)
             self._whole(put_together, request, now_ms)
-            self._fragments.settle(taken, put_together)
-        done, given_up = self._fragments.release(BATCH - len(here), now_ms)
+            self.fragments.settle(taken, put_together)
+        done, given_up = self.fragments.release(BATCH - len(here), now_ms)
         leaving = [*here, *done, *_invalid(given_up)]
         if not leaving:
             return Diverted(Drop.HELD)
@@ -348,6 +276,10 @@ class UserspaceTracker:
         """One packet that is no fragment, or is one no more."""
         known = packet.conn
         zone = request.zone
+        if packet.key & _STATE == CT_INV << _S_STATE:
+            # A fragment that was given up: once tracked, always invalid.
+            self._write(packet, CT_INV, no_connection_bits(None, zone))
+            return
         if (
             isinstance(known, Entry)
             and not request.force
@@ -355,10 +287,6 @@ class UserspaceTracker:
             and control_kind(packet, request.helper) is None
         ):
             self._again(packet, request, known)
-            return
-        if packet.key & _STATE == CT_INV << _S_STATE:
-            # A fragment that was given up: once tracked, always invalid.
-            self._write(packet, CT_INV, no_connection_bits(None, zone))
             return
         extracted = extract(packet, zone)
         if extracted is None:
@@ -439,7 +367,7 @@ class UserspaceTracker:
         if begin and (vain or self._table.lookup(tuple_, now_ms) is None):
             state, entry = self._begin(packet, request, tuple_, expected, kind, now_ms)
         if entry is None:
-            bits = _unknown_bits(tuple_, zone, expected)
+            bits = unknown_bits(tuple_, zone, expected)
         else:
             self._exec(request, entry)
             bits = entry.bits
@@ -460,9 +388,10 @@ class UserspaceTracker:
         self, packet: Packet, request: Track, entry: Entry, state: int, reply: bool,
         related: bool, now_ms: int,
     ) -> tuple[int, bool]:
-        """A packet of an FTP control connection (OVS ``conn_update_state_alg()``): what NAT added to
-        one direction's payload is taken out of the other's acknowledgements before the windows are
-        looked at, and added to its own sequence numbers after.
+        """A packet of an FTP control connection (OVS ``conn_update_state_alg()``).
+
+        What NAT added to one direction's payload is taken out of the other's acknowledgements
+        before the windows are looked at, and added to its own sequence numbers after.
         """
         nat = request.nat is not None
         skew_reply = entry.rare.skew_reply if entry.rare is not None else False
@@ -519,7 +448,7 @@ class UserspaceTracker:
         """OVS ``check_orig_tuple()``: a translated packet that was changed since."""
         if not state & _NAT_BITS or request.nat is not None:
             return None
-        original = _original_tuple(packet.key, tuple_)
+        original = original_tuple(packet.key, tuple_)
         if original is None:
             return None
         found = self._table.lookup(original, now_ms)
@@ -607,26 +536,5 @@ class UserspaceTracker:
 def _invalid(packets: Sequence[Packet]) -> Sequence[Packet]:
     """Fragments that are given up leave as ``inv``, and not even ``trk``."""
     for packet in packets:
-        packet.key = packet.key & _NO_CT | CT_INV << _S_STATE
+        packet.key = packet.key & ~_STATE | CT_INV << _S_STATE
     return packets
-
-
-def _unknown_bits(tuple_: int, zone: int, expected: Expectation | None) -> int:
-    """What the key says of a packet without a connection; of an expected one, its parent's."""
-    if expected is None:
-        return no_connection_bits(tuple_, zone)
-    return no_connection_bits(expected.parent, zone, expected.mark, expected.label)
-
-
-def _original_tuple(key: int, tuple_: int) -> int | None:
-    """The tuple that the flow key's original tuple stands for; `tuple_` is the packet's own."""
-    proto = SLOTS["ct_nw_proto"].get(key)
-    if not proto:
-        return None
-    family, _, _, _, sport, _, zone = unpack(tuple_)
-    src, dst = ("ct_nw_src", "ct_nw_dst") if family == 4 else ("ct_ipv6_src", "ct_ipv6_dst")
-    ports = SLOTS["ct_tp_src"].get(key), SLOTS["ct_tp_dst"].get(key)
-    made = pack(Parts(family, proto, SLOTS[src].get(key), SLOTS[dst].get(key), *ports, zone))
-    if is_icmp(made):
-        return with_ports(made, sport, SLOTS["ct_tp_src"].get(key) << 8)
-    return made

@@ -16,7 +16,7 @@ from ovsct.conntrack.request import Nat, NatKind
 from ovsct.conntrack.tuples import Parts, pack, unpack
 from ovsct.conntrack.userspace_entry import DST, SRC
 from ovsct.conntrack.userspace_validate import inner_headers
-from ovsct.packet.edit import carry_pseudo
+from ovsct.packet.carry import carry_pseudo
 from ovsct.packet.fields import CT_DNAT, CT_SNAT
 from ovsct.packet.nat import rewrite_inner, rewrite_ipv4, rewrite_ipv6
 from ovsct.packet.packet import PROTO_TCP, PROTO_UDP, Packet

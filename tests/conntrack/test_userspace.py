@@ -421,7 +421,7 @@ def test_flush_by_zone_and_by_tuple() -> None:
     for zone in (1, 2):
         for port in (1, 2):
             ask_model(tracker, (Step(Track(zone=zone, commit=True)),), 0.0, bytes(12) + u(port))
-    entry = next(iter(tracker._table.values()))
+    entry = next(iter(tracker._entries.values()))
     assert not tracker.flush_tuple(entry.forward + (9 << 24), 0.0)
     assert tracker.flush_tuple(entry.forward, 0.0)
     assert tracker.limits() == {1: (10, 1)}

@@ -8,6 +8,7 @@ from ipaddress import ip_address
 from random import Random
 
 from ovsct.conntrack.request import Nat, NatKind, Track
+from ovsct.conntrack.timers import milliseconds
 from ovsct.conntrack.userspace import UserspaceTracker
 from ovsct.oracle.real_ovs import RealOvs
 from tests.conntrack.userspace_judge import Step, difference, flow_lines, step_text
@@ -44,6 +45,8 @@ class Case:
     family: int = 4
     jumps: Sequence[float] = LONG
     quiet: bool = False
+    most: int = 3
+    """Programs a conversation."""
 
 
 CASES: dict[str, Case] = {
@@ -96,6 +99,51 @@ CASES |= {
     "dnat-port": Case((NAT4[1], NAT4[5]), _ALL, quiet=True),
 }
 
+_FTP = Track(zone=1, commit=True, helper="ftp")
+_FTP_SNAT4 = replace(_FTP, nat=_nat(NatKind.SRC, "10.0.0.77"))
+_FTP_SNAT6 = replace(_FTP, nat=_nat(NatKind.SRC, "fc00::77"))
+_FTP_DNAT4 = replace(_FTP, nat=_nat(NatKind.DST, "10.0.0.9"))
+FTP_PROGRAMS = (
+    (Step(_FTP),),
+    (Step(replace(_FTP, mark=(6, 7))),),
+    (Step(Track(zone=1)),),
+    (Step(Track(zone=1, commit=True)),),
+    (Step(Track(zone=1, helper="ftp")),),
+    (Step(Track(zone=1)), Step(_FTP)),
+)
+FTP_NAT4 = (
+    (Step(_FTP_SNAT4),),
+    (Step(Track(zone=1, nat=Nat())),),
+    (Step(Track(zone=1, nat=Nat())), Step(_FTP_SNAT4)),
+    (Step(_FTP_DNAT4),),
+    (Step(Track(zone=1)),),
+)
+FTP_NAT6 = ((Step(_FTP_SNAT6),), (Step(Track(zone=1, nat=Nat())),), (Step(Track(zone=1)),))
+_TFTP = Track(zone=1, commit=True, helper="tftp")
+TFTP_PROGRAMS = (
+    (Step(_TFTP),),
+    (Step(replace(_TFTP, mark=(6, 7))),),
+    (Step(Track(zone=1)),),
+    (Step(Track(zone=1, commit=True)),),
+    (Step(replace(_TFTP, nat=_nat(NatKind.SRC, "10.0.0.77"))),),
+    (Step(Track(zone=1, nat=Nat())),),
+)
+CASES |= {
+    "ftp": Case(FTP_PROGRAMS, ("ftp",), quiet=True, most=2),
+    "ftp6": Case(FTP_PROGRAMS, ("ftp",), family=6, quiet=True, most=2),
+    "ftp-nat": Case(FTP_NAT4, ("ftp",), quiet=True, most=2),
+    "ftp-nat6": Case(FTP_NAT6, ("ftp",), family=6, quiet=True, most=2),
+    "tftp": Case(TFTP_PROGRAMS, ("tftp",), quiet=True, most=2),
+}
+HELD = (0.001, 14.9, 15.0, 15.001, 24.9, 25.0, 25.1, 60.0)
+FRAGMENTS = (*FIREWALL, NAT4[0], NAT4[1], NAT4[4], NAT4[5])
+FRAGMENTS6 = (*FIREWALL, NAT6[0], NAT6[1], NAT6[4])
+_CUT = ("fragment", "fragment", "fragment", "udp")
+CASES |= {
+    "fragments": Case(FRAGMENTS, _CUT, jumps=HELD, quiet=True, most=2),
+    "fragments6": Case(FRAGMENTS6, _CUT, family=6, jumps=HELD, quiet=True, most=2),
+}
+
 
 def run_case(
     real: RealOvs,
@@ -108,8 +156,9 @@ def run_case(
     case = CASES[name]
     dice = Random(seed)
     # A few programs a case, so that each is used often.
-    programs = tuple(dice.sample(case.programs, min(3, len(case.programs))))
-    real.reset(flow_lines(programs, case.family))
+    programs = tuple(dice.sample(case.programs, min(case.most, len(case.programs))))
+    held = "fragment" in case.protocols
+    real.reset(flow_lines(programs, case.family), settle=held)
     tracker = make()
     talk = Talk(
         dice, case.family, len(programs), case.protocols, PLAIN, case.jumps, whole_tcp=case.quiet
@@ -122,8 +171,8 @@ def run_case(
         if case.quiet:
             # Nobody can say when the program's own sweep comes: let it pass before going on.
             tracker.advance(talk.now)
-            while tracker.unswept:
-                talk.now = round(talk.now + 60.0, 3)
+            while tracker.unswept or tracker.fragments.stale(milliseconds(talk.now)):
+                talk.now = round(talk.now + 61.0, 3)
                 tracker.advance(talk.now)
             sent = replace(sent, at=talk.now)
         found, said = difference(real, tracker, programs[sent.program], sent)

@@ -98,6 +98,10 @@ class Talk:
         self.clients = [f"{prefix}{n}" for n in (1, 2)]
         self.servers = [f"{prefix}{n}" for n in (8, 9)]
         self.flows: list[tuple[End, End]] = []
+        self.control: list[End] = []
+        self.greeted = 0
+        self.ports = (5001, 5002, 40000)
+        self.waiting: list[tuple[bytes, str]] = []
 
     def time(self) -> float:
         dice = self.dice
@@ -174,6 +178,166 @@ class Talk:
             f"seq {seq & 0xFFFFFFFF} ack {ack & 0xFFFFFFFF} len {size} win {win} "
             f"opt {options.hex()} bad {bad} offset {offset}"
         )
+
+    # -- FTP and TFTP
+
+    def _ftp(self) -> tuple[bytes, str]:
+        dice = self.dice
+        if not self.control:
+            port = dice.choice((21, 21, 2121))
+            self.control = [
+                End(self.clients[0], 3000, 100, None), End(self.servers[0], port, 900, None)
+            ]  # fmt: skip
+            self.greeted = 0
+        client, server = self.control
+        peer, peer_port = self._as_it_left(client, server)
+        if self.greeted < 3:
+            self.greeted += 1
+            if self.greeted == 2:
+                return self._say(server, peer, peer_port, client, SYN | ACK, b"")
+            flags = SYN if self.greeted == 1 else ACK
+            return self._say(client, server.address, server.port, server, flags, b"")
+        if dice.random() < 0.55:
+            text = self._announcement()
+            if dice.random() < 0.5:
+                return self._say(client, server.address, server.port, server, PSH | ACK, text)
+            return self._say(server, peer, peer_port, client, PSH | ACK, text)
+        port = dice.choice(self.ports)
+        if dice.random() < 0.5:
+            src, sport, dst = server.address, dice.choice((20, 4000)), peer
+        else:
+            src, sport, dst = client.address, dice.choice((3001, 3002)), server.address
+        flags = dice.choice((SYN, SYN, SYN, ACK, SYN | ACK, RST | ACK))
+        frame = tcp(src, dst, sport, port, flags, 1, 1, 1000)
+        return frame, f"data {src}:{sport} > {dst}:{port} flags {flags}"
+
+    def _say(self, own: End, dst: str, dport: int, other: End, flags: int, text: bytes
+             ) -> tuple[bytes, str]:
+        head = struct.pack(
+            ">HHIIBBHHH", own.port, dport, own.next & 0xFFFFFFFF,
+            other.next & 0xFFFFFFFF if flags & ACK else 0, 0x50, flags, 8192, 0, 0,
+        )  # fmt: skip
+        own.next += len(text) + bool(flags & SYN)
+        segment = summed(own.address, dst, 6, head + text, 16)
+        what = f"control {own.address}:{own.port} > {dst}:{dport} {text!r}"
+        return ip(own.address, dst, 6, segment), what
+
+    def _as_it_left(self, client: End, server: End) -> tuple[str, int]:
+        """The client as the server sees it."""
+        for whole in reversed(self.seen):
+            packet = whole[2:]
+            v4 = packet[0] >> 4 == 4
+            l4, proto = (20, packet[9]) if v4 else (40, packet[6])
+            if proto == 6 and int.from_bytes(packet[l4 + 2 : l4 + 4], "big") == server.port:
+                src = packet[12:16] if v4 else packet[8:24]
+                return str(ip_address(src)), int.from_bytes(packet[l4 : l4 + 2], "big")
+        return client.address, client.port
+
+    def _announcement(self) -> bytes:
+        dice = self.dice
+        port = dice.choice(self.ports)
+        pool = "10.0.0.77" if self.family == 4 else "fc00::77"
+        hosts = self.clients[0], self.servers[0], self.servers[0], pool, self.clients[1]
+        host = dice.choice(hosts)
+        if self.family == 4:
+            pair = f"{host.replace('.', ',')},{port >> 8},{port & 255}"
+            text = dice.choice((
+                f"PORT {pair}\r\n", f"227 Entering Passive Mode ({pair}).\r\n",
+                f"port {pair}\r\n", "USER somebody\r\n", f"227 {pair}\r\n", f"PORT {pair}",
+                f"EPRT |1|{host}|{port}|\r\n",
+                f"229 Entering Extended Passive Mode (|||{port}|)\r\n",
+            ))  # fmt: skip
+        else:
+            text = dice.choice((
+                f"EPRT |2|{host}|{port}|\r\n",
+                f"229 Entering Extended Passive Mode (|||{port}|)\r\n",
+                "LIST\r\n", f"229 extended passive (|||{port}|)\r\n", f"EPRT |2|{host}|{port}",
+                f"eprt 2{host}|{port}|\r\n", "PORT 1,2,3,4,5,6\r\n",
+            ))  # fmt: skip
+        said = bytearray(text.encode())
+        while said and dice.random() < 0.25:
+            at = dice.randrange(len(said))
+            change = dice.randrange(3)
+            if change == 0:
+                said[at] = dice.choice(b"0123456789,. ()|\0\xff-")
+            elif change == 1:
+                del said[at]
+            else:
+                said[at:at] = bytes([dice.choice(b"0123456789,. |\0")])
+        if dice.random() < 0.05:
+            said = said + b"x" * 200
+        return bytes(said)
+
+    def _tftp(self) -> tuple[bytes, str]:
+        dice = self.dice
+        client, server = self.clients[0], self.servers[0]
+        sport = dice.choice((1000, 1001))
+        src, dst, a, b = dice.choice((
+            (client, server, sport, 69), (server, client, 5000, sport),
+            (client, server, sport, 5000), (client, server, sport, 6969),
+            (server, client, 6000, sport), (server, client, 69, sport),
+        ))  # fmt: skip
+        return udp(src, dst, a, b), f"udp {src}:{a} > {dst}:{b}"
+
+    # -- fragments
+
+    def _fragment(self) -> tuple[bytes, str]:
+        """A fragment of something, in any order, at times twice, overlapping, short or changed."""
+        dice = self.dice
+        if len(self.waiting) < 2 or dice.random() < 0.1:
+            self._cut()
+        at = dice.randrange(len(self.waiting))
+        frame, what = self.waiting[at]
+        if dice.random() < 0.95:
+            del self.waiting[at]
+        return frame, what
+
+    def _cut(self) -> None:
+        dice = self.dice
+        src, dst = dice.choice(self.clients), dice.choice(self.servers)
+        if dice.random() < 0.4:
+            src, dst = dst, src
+        bad = dice.random() < 0.1
+        size = dice.choice((1500, 2600, 4000))
+        kind = dice.choice(("udp", "udp", "tcp", "icmp"))
+        if kind == "udp":
+            ports = (1000, 53) if src in self.clients else (53, 1000)
+            whole = udp(src, dst, *ports, bytes(dice.getrandbits(8) for _ in range(size)), bad=bad)
+        elif kind == "tcp":
+            ports = (1000, 80) if src in self.clients else (80, 1000)
+            whole = tcp(src, dst, *ports, dice.choice((SYN, ACK)), 1, 1, 1000, size, bad=bad)
+        else:
+            request = (8 if self.family == 4 else 128) if src in self.clients else (
+                0 if self.family == 4 else 129
+            )
+            whole = icmp(src, dst, request, 0, struct.pack(">HH", 7, 1) + bytes(size), bad)
+        head = 22 if self.family == 4 else 42
+        payload = whole[head:]
+        proto = whole[11] if self.family == 4 else whole[8]
+        step = dice.choice((1184, 1232, 1240, 1480, 1176, 800)) // 8 * 8
+        starts = list(range(0, len(payload), step))
+        ident = dice.randrange(3)
+        for start in starts:
+            more = start + step < len(payload)
+            piece = payload[start : start + step]
+            at = start
+            if dice.random() < 0.03:
+                at = max(0, start + dice.choice((-8, 8)))
+            self.waiting.append(
+                (
+                    self._piece(src, dst, proto, piece, at, more, ident),
+                    f"fragment {kind} {src} > {dst} id {ident} at {at} size {len(piece)}"
+                    f" more {more} of {len(payload)} bad {bad}",
+                )
+            )
+
+    def _piece(self, src: str, dst: str, proto: int, piece: bytes, at: int, more: bool, ident: int
+               ) -> bytes:
+        if self.family == 4:
+            bad = self.dice.random() < 0.01
+            return ip(src, dst, proto, piece, ident=ident, fragment=at // 8 | more << 13, bad=bad)
+        header = struct.pack(">BBHI", proto, 0, at | more, ident)
+        return ip(src, dst, 44, header + piece)
 
     # -- others
 
