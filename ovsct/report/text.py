@@ -98,7 +98,9 @@ def tally_table(tallies: Mapping[str, Tally]) -> str:
     rows = [head + (["why dropped"] if reasons else [])]
     for lane, each in tallies.items():
         row = [lane, str(each.packets), str(each.sent), str(each.packets - each.sent)]
-        row += [_share(each.via[engine], each.packets) for engine in engines]
+        # A real program does not say which of its engines a packet met.
+        known = each.packets if any(each.via.values()) else 0
+        row += [_share(each.via[engine], known) for engine in engines]
         if reasons:
             row.append(", ".join(f"{reason} {each.drops[reason]}" for reason in reasons
                                  if each.drops[reason]))  # fmt: skip
