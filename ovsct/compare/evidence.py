@@ -14,6 +14,7 @@ from ipaddress import ip_address
 from typing import Final
 
 from ovsct.compare.lockstep import Taken
+from ovsct.conntrack.netfilter.entry import Info
 from ovsct.lane import (
     Arrival,
     Connection,
@@ -62,11 +63,8 @@ class Side:
     @property
     def ct_states(self) -> tuple[frozenset[str], ...]:
         """The ct_state that each pass through conntrack (or what stood in for it) gave."""
-        found: list[frozenset[str]] = []
-        for text in self.texts(StepKind.CONNTRACK, StepKind.HARDWARE):
-            states = [_states(word) for word in _CT_STATE.findall(text)]
-            found.extend(state for state in states if state)
-        return tuple(found)
+        texts = self.texts(StepKind.CONNTRACK, StepKind.OFFLOAD)
+        return tuple(state for text in texts if (state := _state_in(text)))
 
     @property
     def ports(self) -> list[int | str]:
@@ -74,12 +72,26 @@ class Side:
         return [output.port for output in self.out]
 
 
-_CT_STATE: Final = re.compile(r"ct_state[=(]([a-z|+]+)|((?:\+[a-z]{3,4})+)")
+_CT_STATE: Final = re.compile(r"ct_state=([a-z|+]+)")
+_ACT_CT: Final = re.compile(r"(?:info (\d)|(invalid)\b)")
+_CT_INFO: Final[dict[int, str]] = {
+    Info.ESTABLISHED: "trk est",
+    Info.RELATED: "trk rel",
+    Info.NEW: "trk new",
+    Info.ESTABLISHED_REPLY: "trk est rpl",
+    Info.RELATED_REPLY: "trk rel rpl",
+}
+"""What flower reads from ctinfo (net/core/flow_dissector.c, skb_flow_dissect_ct)."""
 
 
-def _states(found: tuple[str, str]) -> frozenset[str]:
-    words = re.findall(r"[a-z]+", found[0] or found[1])
-    return frozenset(words) & _STATE_NAMES
+def _state_in(text: str) -> frozenset[str]:
+    """The ct_state that the words of a step tell; empty if none."""
+    if found := _CT_STATE.search(text):
+        return frozenset(re.findall(r"[a-z]+", found[1])) & _STATE_NAMES
+    if found := _ACT_CT.search(text):
+        words = "trk inv" if found[2] else _CT_INFO.get(int(found[1]), "")
+        return frozenset(words.split())
+    return frozenset()
 
 
 class Evidence:

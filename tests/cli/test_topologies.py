@@ -40,6 +40,11 @@ def test_each_comes_as_it_expects(ovsct, file: Path) -> None:
 @pytest.mark.real_ovs
 @pytest.mark.parametrize("file", FILES, ids=named)
 def test_the_userspace_lane_does_what_the_real_program_does(ovsct, file: Path) -> None:
-    done = ovsct("diff", file, "--lanes", "real-ovs,ovs-userspace")
+    # OVS 3.1 itself aborts now and then (cmap_rehash, lib/cmap.c:964) after an ICMP error that
+    # belongs to a DNATed connection, in about one run of seven: a judge that died is asked again.
+    for _ in range(8):
+        done = ovsct("diff", file, "--lanes", "real-ovs,ovs-userspace")
+        if "was killed by signal" not in done.stderr:
+            break
     assert done.exit_code == 0, done.output
     assert "all lanes alike" in done.stdout
