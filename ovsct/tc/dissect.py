@@ -82,12 +82,13 @@ def header_key(packet: Packet) -> int:
     """The part of the flower key that the dissector reads out of the frame of `packet`."""
     key = packet.key
     kind = key & _KIND
-    # For a whole, well-formed TCP or UDP packet OVS and the dissector agree on every field. (A TCP
-    # header that says it is shorter than 20 bytes has flags for OVS only.)
+    # For a whole, well-formed TCP or UDP packet OVS and the dissector agree on every field.
     if kind == _TCP4:
         l4 = packet.l4
-        if l4 and packet.end - l4 >= 20 and packet.frame[l4 + 12] >= 0x50:
-            return key & HEADER_MASK
+        if l4:
+            size = packet.end - l4
+            if size >= 20 and 20 <= (packet.frame[l4 + 12] >> 2 & 0x3C) <= size:
+                return key & HEADER_MASK
     elif kind == _UDP4 and packet.l4 and packet.end - packet.l4 >= 8:
         return key & HEADER_MASK
     return dissect(packet.frame)
