@@ -1,0 +1,203 @@
+"""TC's ingress with a NIC in front: filters go to software and to hardware, packets the same way.
+
+A filter is added to software and offered to the NIC (``tc_setup_cb_add()`` without skip_hw or
+skip_sw); a packet runs through hardware first, and software goes on where hardware left off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from ovsct.conntrack.netfilter import Netfilter
+from ovsct.lane import Step, StepKind
+from ovsct.nic.offload import HwFlowTable
+from ovsct.nic.pipeline import Missed, Pipeline, Sent, actions_text
+from ovsct.nic.profile import Profile
+from ovsct.nic.rules import NicRule
+from ovsct.nic.tables import CtTables, Full, RuleTables
+from ovsct.packet.fields import SLOTS
+from ovsct.packet.packet import Packet
+from ovsct.tc.classify import Pass, classify
+from ovsct.tc.filters import Filter, Installed
+from ovsct.tc.ingress import Fate, Result, TcIngress
+from ovsct.tc.verdict import EXT_MASK, OK, PIPE, is_goto
+
+
+@dataclass(frozen=True, slots=True)
+class NotInHw:
+    """A filter that the NIC does not take: the name of the reason, and the reason in words."""
+
+    reason: str
+    words: str
+
+
+ToNic: TypeAlias = Callable[[Filter, Profile, frozenset[int]], NicRule | NotInHw]
+"""The driver: from a filter, what the NIC can do and the ports it has, to a rule or a refusal."""
+
+_FULL = {
+    Full.RULES: NotInHw("full", "the NIC has no room for another rule"),
+    Full.ZONES: NotInHw("zones", "the NIC has no id for another zone"),
+}
+
+
+class NicIngress(TcIngress):
+    """The ingress of ports that belong to a NIC.
+
+    Args:
+        ports: the ports that are there; `nic_ports` those of them that are the NIC's (None: all).
+        netfilter: the conntrack of the host.
+        profile: what the NIC can do.
+        to_nic: how a filter becomes a rule.
+    """
+
+    def __init__(
+        self, ports: Iterable[int], netfilter: Netfilter, profile: Profile, to_nic: ToNic,
+        nic_ports: Iterable[int] | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(ports, netfilter)
+        self.profile = profile
+        self.nic_ports = self.ports if nic_ports is None else frozenset(nic_ports)
+        self.rules = RuleTables(profile)
+        self.ct = CtTables(profile)
+        self.pipeline = Pipeline(profile, self.rules, self.ct)
+        self.hw_flows = HwFlowTable(netfilter, profile, self.rules, self.ct, self.pipeline)
+        self.flows = self.hw_flows
+        self.refused: dict[Installed, NotInHw] = {}
+        self._to_nic = to_nic
+        self._now = 0.0
+
+    # -- filters --------------------------------------------------------------------------------
+
+    def add(self, entry: Filter, now: float = 0.0) -> Installed:
+        """``tc filter add``, in software and, if it takes it, in hardware."""
+        installed = super().add(entry, now)
+        self._offer(installed)
+        return installed
+
+    def replace(self, entry: Filter, now: float = 0.0) -> Installed:
+        """``tc filter replace``: hardware has the new filter before the old one goes."""
+        before = set(self.filters(entry.port))
+        installed = super().replace(entry, now)
+        for gone in before.difference(self.filters(entry.port)):
+            self._withdraw(gone, now)
+        self._offer(installed)
+        return installed
+
+    def delete(
+        self, port: int, chain: int = 0, prio: int = 0, handle: int = 0,
+        protocol: int | None = None,
+    ) -> list[Installed]:  # fmt: skip
+        """``tc filter del``."""
+        gone = super().delete(port, chain, prio, handle, protocol)
+        for installed in gone:
+            self._withdraw(installed, self._now)
+        return gone
+
+    def _offer(self, installed: Installed) -> None:
+        if installed.filter.port not in self.nic_ports:
+            return
+        made = self._to_nic(installed.filter, self.profile, self.nic_ports)
+        if isinstance(made, NicRule):
+            full = self.rules.add(made, installed)
+            if full is None:
+                return
+            made = _FULL[full]
+        self.refused[installed] = made
+
+    def _withdraw(self, installed: Installed, now: float) -> None:
+        self.refused.pop(installed, None)
+        gone = self.rules.remove(installed)
+        if gone is None:
+            return
+        standing, zones = gone
+        if standing.changed:
+            self.pipeline.dirty_rules.remove(standing)
+        for zone in zones:
+            self.hw_flows.leave_zone(zone, now)
+
+    # -- packets --------------------------------------------------------------------------------
+
+    def hardware(
+        self, packet: Packet, port: int, now: float, steps: list[Step] | None = None
+    ) -> Sent | Missed:
+        """What hardware makes of `packet` (parsed with a VLAN limit of 2), at `now` (seconds)."""
+        self._now = now
+        if port not in self.nic_ports:
+            return Missed([], packet, 0)
+        return self.pipeline.run(packet, port, steps)
+
+    def go_on(self, missed: Missed, port: int, now: float, steps: list[Step] | None) -> Result:
+        """Software takes a packet where hardware left off; copies that left already come first."""
+        self._now = now
+        packet, standing = missed.packet, missed.standing
+        if standing is None:
+            result = super().run(packet, port, now, missed.chain, steps)
+        else:
+            result = self._resume(packet, port, now, standing.installed, missed.action, steps)
+        if missed.outputs:
+            outputs = [*missed.outputs, *result.outputs]
+            drop = None if result.fate is Fate.DROP else result.drop
+            result = result._replace(outputs=outputs, drop=drop)
+        return result
+
+    def _resume(
+        self, packet: Packet, port: int, now: float, installed: Installed, index: int,
+        steps: list[Step] | None,
+    ) -> Result:  # fmt: skip
+        """tcf_exts_miss_cookie_lookup(): from action `index` of a filter on."""
+        p = Pass(packet, port, now, [], steps, 0)
+        entry = installed.filter
+        p.chain = entry.chain
+        if steps is not None:
+            where = f"chain {entry.chain} prio {entry.prio}"
+            p.note(StepKind.FILTER, f"{where}: goes on at action {index + 1}")
+        verdict = OK
+        for act, counter in installed.program[index:]:
+            counter.packets += 1
+            counter.bytes += p.length
+            counter.used = now
+            verdict = act(p)
+            if verdict != PIPE:
+                break
+        if is_goto(verdict):
+            verdict = classify(p, self._block(port), verdict & EXT_MASK)
+        return self._finish_all(p, verdict)
+
+    def _finish_all(self, p: Pass, verdict: int) -> Result:
+        result = self._finish(p, verdict)
+        while self._backlog:
+            self._receive(self._backlog.pop(0))
+        return result
+
+    # -- words ----------------------------------------------------------------------------------
+
+    def lines(self, now: float) -> list[str]:
+        """What hardware has: rules in order, refused filters with reasons, connections."""
+        found = []
+        for standing in self.rules:
+            rule = standing.rule
+            found.append(
+                f"rule port={rule.port} chain={rule.chain} prio={rule.prio} "
+                f"protocol={rule.protocol:#06x} match=[{match_text(rule)}] "
+                f"actions=[{actions_text(rule.actions)}]"
+            )
+        for installed, why in self.refused.items():
+            entry = installed.filter
+            found.append(
+                f"software only port={entry.port} chain={entry.chain} prio={entry.prio}: "
+                f"{why.reason}: {why.words}"
+            )
+        return found + self.hw_flows.lines(now)
+
+
+def match_text(rule: NicRule) -> str:
+    """What a rule matches, slot by slot, in hexadecimal."""
+    parts = []
+    for slot in SLOTS.values():
+        mask = slot.get(rule.mask)
+        if mask:
+            value = f"{slot.name}={slot.get(rule.value) & mask:#x}"
+            parts.append(value if mask == slot.ones else f"{value}/{mask:#x}")
+    return " ".join(parts)
