@@ -53,7 +53,7 @@ def test_new_connections(benchmark: BenchmarkFixture) -> None:
 def test_masks(benchmark: BenchmarkFixture, masks: int) -> None:
     """The filter that matches has the last of so many masks."""
     lines = [
-        f"filter add dev p1 ingress prio 1 protocol ip flower src_ip 1.2.3.4/{32 - n} action drop"
+        f"filter add dev p1 ingress prio 1 protocol ip flower src_ip 200.2.3.4/{32 - n} action drop"
         for n in range(masks - 1)
     ]
     out = "action mirred egress redirect dev p2"
