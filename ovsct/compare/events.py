@@ -47,7 +47,11 @@ _SORT: Final = "sort it by time first (a capture: `reordercap IN OUT`)"
 
 
 def read_events(
-    path: str, *, port: int | None = None, tick: Tick | None = None
+    path: str,
+    *,
+    port: int | None = None,
+    tick: Tick | None = None,
+    known: Collection[int] | None = None,
 ) -> Iterator[Happening]:
     """The events of a file, in order.
 
@@ -56,10 +60,12 @@ def read_events(
             does not tell apart, its first bytes do.
         port: the port of a ``.pcap``, which does not say it itself. For other files it is an error.
         tick: called now and then with the bytes read since the last call.
+        known: the ports that there are; None: any.
 
     Raises:
         InputError: the file cannot be opened or is none of the three; iterating raises it for a
-            record that is malformed, cut short or out of time order.
+            record that is malformed, cut short or out of time order, and for a packet on a port
+            that is not known.
     """
     with _open(path) as file:
         source = _Ticking(file, tick) if tick is not None else file
@@ -68,10 +74,11 @@ def read_events(
                 raise InputError(
                     "--port is for a .pcap: every line of a .jsonl names its port", file=path
                 )
-            yield from _read_lines(source, path)
+            lines = _read_lines(source, path)
+            yield from lines if known is None else on_ports(lines, known, path)
         else:
             reader = read_capture(source, path, origin=None)
-            yield from _in_order(_arrivals(reader, path, port), path, "record")
+            yield from _arrivals(reader, path, port, known)
 
 
 def on_ports(events: Iterable[Happening], ports: Collection[int], name: str) -> Iterator[Happening]:
@@ -86,14 +93,18 @@ def on_ports(events: Iterable[Happening], ports: Collection[int], name: str) -> 
         if isinstance(event, Arrival):
             packets += 1
             if event.port not in known:
-                raise InputError(
-                    f"packet {packets} comes in on a port that is not there",
-                    file=name,
-                    token=str(event.port),
-                    expected=f"one of {', '.join(map(str, sorted(known)))}" if known else None,
-                    hint="name the ports with --ports",
-                )
+                raise _no_port(packets, event.port, known, name)
         yield event
+
+
+def _no_port(packet: int, port: int, known: Collection[int], name: str) -> InputError:
+    return InputError(
+        f"packet {packet} comes in on a port that is not there",
+        file=name,
+        token=str(port),
+        expected=f"one of {', '.join(map(str, sorted(known)))}" if known else None,
+        hint="name the ports with --ports",
+    )
 
 
 _PORT_VALUE: Final = re.compile(rb'"port"\s*:\s*(\d+)')
@@ -117,8 +128,7 @@ def ports_of(path: str, *, port: int | None = None) -> set[int]:
         reader = read_capture(file, path, origin=None)
         if isinstance(reader, PcapReader):
             return set() if port is None else {port}
-        for _record in reader:
-            pass
+        reader.skim()
         return {port_of(index, face.name) for index, face in enumerate(reader.interfaces)}
 
 
@@ -243,29 +253,35 @@ def _careful(line: bytes, name: str, number: int) -> Happening:
 # -- captures -----------------------------------------------------------------------------------
 
 
-def _arrivals(reader: CaptureReader, name: str, port: int | None) -> Iterator[Arrival]:
-    if isinstance(reader, PcapReader):
-        if port is None:
-            raise InputError(
-                "a .pcap does not say which port its packets come in on", file=name,
-                hint="give --port N",
-            )  # fmt: skip
-        for at, _interface, frame, _length in reader:
-            yield Arrival(at, port, frame)
-        return
-    if port is not None:
+def _arrivals(
+    reader: CaptureReader, name: str, port: int | None, known: Collection[int] | None
+) -> Iterator[Arrival]:
+    """The packets of a capture on their ports. One loop, for a capture can be long."""
+    single = isinstance(reader, PcapReader)
+    if single and port is None:
+        raise InputError(
+            "a .pcap does not say which port its packets come in on", file=name,
+            hint="give --port N",
+        )  # fmt: skip
+    if not single and port is not None:
         raise InputError(
             "--port is for a .pcap: in a pcapng the interface is the port", file=name
         )
-    yield from _by_interface(reader, name)
-
-
-def _by_interface(reader: CaptureReader, name: str) -> Iterator[Arrival]:
-    ports: list[int] = []
+    ports: list[int] = [port] if port is not None else []
+    new = tuple.__new__  # half the price of Arrival(...), which checks arguments once more
+    last = -math.inf
+    number = 0
     for at, interface, frame, _length in reader:
+        number += 1
         if interface >= len(ports):
             _learn(reader, ports, name)
-        yield Arrival(at, ports[interface], frame)
+        if at < last:
+            raise _disorder(at, last, name, f"record {number}", None)
+        last = at
+        here = ports[interface]
+        if known is not None and here not in known:
+            raise _no_port(number, here, known, name)
+        yield new(Arrival, (at, here, frame))
 
 
 def _learn(reader: CaptureReader, ports: list[int], name: str) -> None:
@@ -285,16 +301,6 @@ def _learn(reader: CaptureReader, ports: list[int], name: str) -> None:
                     hint="name each p<n>, n being its port",
                 )
         ports.append(port)
-
-
-def _in_order(events: Iterable[Arrival], name: str, what: str) -> Iterator[Arrival]:
-    last = -math.inf
-    for number, event in enumerate(events, start=1):
-        at = event.at
-        if at < last:
-            raise _disorder(at, last, name, f"{what} {number}", None)
-        last = at
-        yield event
 
 
 def _disorder(at: float, last: float, name: str, what: str, line: int | None) -> InputError:
