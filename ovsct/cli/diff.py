@@ -13,7 +13,7 @@ import click
 from ovsct.cli.progress import counted
 from ovsct.cli.setup import flows_option, make_setup, setup_options, warn
 from ovsct.compare.diverge import Divergence
-from ovsct.compare.events import Happening, on_ports, read_events
+from ovsct.compare.events import Happening, read_events
 from ovsct.compare.survey import Survey
 from ovsct.errors import InputError
 from ovsct.lane import Arrival
@@ -136,7 +136,7 @@ def _events_job(
     config = make_setup(events=events, port=port, **setup)
 
     def happenings() -> Iterable[Happening]:
-        return on_ports(read_events(events, port=port), config.ports, events)
+        return read_events(events, port=port, known=config.ports)
 
     return Job("", "", config, lanes or ("ovs-kernel", "tc", "hw"), happenings, None)
 

@@ -9,7 +9,7 @@ import click
 
 from ovsct.cli.progress import progress
 from ovsct.cli.setup import make_setup, setup_options
-from ovsct.compare.events import on_ports, read_events
+from ovsct.compare.events import read_events
 from ovsct.compare.lockstep import follow
 from ovsct.errors import InputError
 from ovsct.lane import Arrival, Lane
@@ -43,8 +43,8 @@ def lower(
     try:
         lowered = _lowered(running, name, to)
         with progress(events, name) as tick:
-            happenings = read_events(events, port=port, tick=tick)
-            for event in on_ports(happenings, config.ports, events):
+            happenings = read_events(events, port=port, tick=tick, known=config.ports)
+            for event in happenings:
                 if isinstance(event, Arrival):
                     follow(running, event.at)
                     running.receive(event)

@@ -12,7 +12,7 @@ import click
 
 from ovsct.cli.progress import progress
 from ovsct.cli.setup import flows_option, make_setup, setup_options
-from ovsct.compare.events import Happening, on_ports, read_events
+from ovsct.compare.events import Happening, read_events
 from ovsct.compare.lockstep import JUDGES, follow
 from ovsct.errors import InputError
 from ovsct.lane import Arrival, Event, Lane, Outcome
@@ -69,7 +69,7 @@ def run(
         stack.callback(close, running)
         _check_dumps(running, lane, conntrack, conntrack_format, dump_flows)
         tick = stack.enter_context(progress(events, lane))
-        happenings = on_ports(read_events(events, port=port, tick=tick), config.ports, events)
+        happenings = read_events(events, port=port, tick=tick, known=frozenset(config.ports))
         if summary:
             _summarize(running, happenings)
         else:
@@ -94,23 +94,26 @@ def _write(lane: Lane, happenings: Iterable[Happening], show: Show, at_once: boo
     receive, advance = lane.receive, lane.advance
     n = 0
     now = None
-    for event in happenings:
-        if type(event) is Arrival:
-            n += 1
-            if event.at != now:
+    try:
+        for event in happenings:
+            if type(event) is Arrival:
+                n += 1
+                if event.at != now:
+                    now = event.at
+                    if not judge and (events := advance(now)):
+                        _tell(events)
+                lines.append(show(n, event, receive(event)))
+                if len(lines) >= bulk:
+                    write("".join(lines))
+                    lines.clear()
+                    if at_once:
+                        sys.stdout.flush()
+            else:
                 now = event.at
-                if not judge and (events := advance(now)):
-                    _tell(events)
-            lines.append(show(n, event, receive(event)))
-            if len(lines) >= bulk:
-                write("".join(lines))
-                lines.clear()
-                if at_once:
-                    sys.stdout.flush()
-        else:
-            now = event.at
-            _tell(lane.advance(now))
-    write("".join(lines))
+                _tell(lane.advance(now))
+    finally:
+        # Also if the next record is wrong: what came before it happened.
+        write("".join(lines))
 
 
 def _tell(events: Sequence[Event]) -> None:

@@ -153,6 +153,7 @@ def test_a_packet_cannot_come_before_the_one_ahead(ovsct, here: Path) -> None:
     done = ovsct(*RUN, "--flows", "f", "--events", "e.jsonl")
     assert done.exit_code == 2
     assert "e.jsonl:2: line 2 is of time 3.0, before the one ahead of it" in done.stderr
+    assert done.stdout.startswith('{"n": 1, "at": 5.0')  # what came before it happened
 
 
 def test_what_ovs_takes_in_silence_is_warned_of(ovsct, here: Path) -> None:
