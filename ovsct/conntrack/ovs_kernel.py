@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from ovsct.conntrack import tuples
+from ovsct.conntrack.netfilter import helpers
 from ovsct.conntrack.netfilter.core import Netfilter
 from ovsct.conntrack.netfilter.entry import CONFIRMED, IS_REPLY, UNTRACKED, Entry, Verdict
 from ovsct.conntrack.netfilter.fragments import HELD, WHOLE
@@ -18,6 +19,7 @@ from ovsct.conntrack.netfilter.tcp import established
 from ovsct.conntrack.netfilter.view import OVS_BITS
 from ovsct.conntrack.netfilter.window import BE_LIBERAL
 from ovsct.conntrack.request import Diverted, Track
+from ovsct.conntrack.timers import milliseconds
 from ovsct.errors import OvsctError
 from ovsct.lane import Connection, Drop, Event
 from ovsct.packet.fields import (
@@ -67,6 +69,8 @@ class OvsKernelTracker:
         self.fragments = netfilter.fragments
         self.zone_limits: dict[int, int] = {}
         self.default_limit = 0
+        # 6.1 looks for an expectation before it looks packets up, and leaves it be.
+        self.expects_first = netfilter.kernel == "6.1"
 
     def track(self, packet: Packet, request: Track, now: float) -> Diverted | None:
         """Run `packet` through ct() as `request` says, at `now` (seconds).
@@ -79,8 +83,6 @@ class OvsKernelTracker:
         Raises:
             OvsctError: it asks for what is not modelled.
         """
-        if request.helper is not None:
-            raise OvsctError(f"conntrack helper {request.helper!r} is not modelled for netfilter")
         if request.timeout is not None:
             raise OvsctError("timeout policies are not modelled for netfilter")
         if packet.end < len(packet.frame):
@@ -90,6 +92,8 @@ class OvsKernelTracker:
             answer = self.fragments.gather(packet, request.zone, now)
             if answer != WHOLE:
                 return Diverted(Drop.HELD) if answer == HELD else _REFUSED
+        if self.expects_first and not request.commit and self._expected(packet, request, now):
+            return None
         verdict = self._lookup(packet, request, now)
         if verdict is None and request.commit:
             verdict = self._commit(packet, request, now)
@@ -98,8 +102,16 @@ class OvsKernelTracker:
     def _lookup(self, packet: Packet, request: Track, now: float) -> Diverted | None:
         """__ovs_ct_lookup()."""
         netfilter = self.netfilter
-        if not self._cached(packet, request, now):
-            if netfilter.conntrack_in(packet, request.zone, now) is not Verdict.ACCEPT:
+        cached = self._cached(packet, request, now)
+        if not cached:
+            verdict = netfilter.conntrack_in(
+                packet,
+                request.zone,
+                now,
+                helper=request.helper,
+                unlink=request.commit or self.expects_first,
+            )
+            if verdict is not Verdict.ACCEPT:
                 return _REFUSED
             update_key(packet, request.zone)
         e = packet.conn
@@ -114,10 +126,41 @@ class OvsKernelTracker:
             if netfilter.nat(packet, request, now) is not Verdict.ACCEPT:
                 return _REFUSED
             packet.key |= netfilter.ovs_nat_bits() << _S_STATE
+        if e.extra is not None or request.helper is not None:
+            if request.helper and request.commit and not e.status & CONFIRMED and not e.helper:
+                helpers.assign(e, request.helper)
+            if not cached and e.status & CONFIRMED and not self._helped(packet, e, now):
+                return _REFUSED
         if e.original & 0xFF == PROTO_TCP and e.status & CONFIRMED and established(e):
             e.flags0 |= BE_LIBERAL
             e.flags1 |= BE_LIBERAL
         return None
+
+    def _helped(self, packet: Packet, e: Entry, now: float) -> bool:
+        """nf_ct_helper()."""
+        verdict = helpers.run(self.netfilter, packet, e, milliseconds(now))
+        return verdict is Verdict.ACCEPT
+
+    def _expected(self, packet: Packet, request: Track, now: float) -> bool:
+        """ovs_ct_expect_find() of 6.1: say that a packet begins an expected connection."""
+        netfilter = self.netfilter
+        if not netfilter.expectations:
+            return False
+        tuple_ = netfilter.tuple_of(packet, request.zone)
+        if tuple_ is None:
+            return False
+        ms = milliseconds(now)
+        expected = netfilter.expectations.find(tuple_, ms, False)
+        if expected is None:
+            return False
+        old = netfilter.find(tuple_, ms)
+        if old is not None:
+            netfilter.kill(old)
+        master = expected.master
+        key = packet.key & _KEEP | (CT_TRK | CT_NEW | CT_REL) << _S_STATE
+        key |= request.zone << _S_ZONE | master.mark << _S_MARK | master.label << _S_LABEL
+        packet.key = key | _original_tuple(packet, master.original)
+        return True
 
     def _cached(self, packet: Packet, request: Track, now: float) -> bool:
         """skb_nfct_cached(): has this packet been looked up in this zone already?"""
@@ -159,6 +202,8 @@ class OvsKernelTracker:
             e.mark = (value | (e.mark & ~mask)) & _M32
             packet.key = packet.key & ~_MARK | e.mark << _S_MARK
         self._label(packet, e, request)
+        if not e.status & CONFIRMED and not self._helped(packet, e, now):
+            return _REFUSED
         if self.netfilter.confirm(packet, now) is not Verdict.ACCEPT:
             return _REFUSED
         return None

@@ -165,7 +165,7 @@ def test_a_reset_as_the_only_answer_ends_it(tracker: OvsKernelTracker) -> None:
     assert reset.conn.status & Status.DYING  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("request_", [Track(helper="ftp"), Track(timeout="mine")])
+@pytest.mark.parametrize("request_", [Track(timeout="mine")])
 def test_what_is_not_modelled_is_named(tracker: OvsKernelTracker, request_: Track) -> None:
     with pytest.raises(OvsctError, match="not modelled for netfilter"):
         tracker.track(udp(), request_, 0.0)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from ovsct.conntrack import tuples
-from ovsct.conntrack.netfilter import datagram, icmp, nat, tcp, view
+from ovsct.conntrack.netfilter import datagram, helpers, icmp, nat, tcp, view
 from ovsct.conntrack.netfilter.checks import check, supported
 from ovsct.conntrack.netfilter.entry import (
     ASSURED,
@@ -40,6 +40,7 @@ from ovsct.conntrack.netfilter.entry import (
     Verdict,
 )
 from ovsct.conntrack.netfilter.fragments import Reassembly
+from ovsct.conntrack.netfilter.helpers import Expectations
 from ovsct.conntrack.netfilter.quick import quick_ack, quick_syn
 from ovsct.conntrack.netfilter.room import Room
 from ovsct.conntrack.netfilter.sctp import sctp_packet
@@ -131,6 +132,7 @@ class Netfilter:
         self.zones: dict[int, int] = {}
         self.manips = 0
         self.room = Room(self)
+        self.expectations = Expectations()
         self.fragments = Reassembly(self.sysctls["frag_timeout"])
         self._random = random
         self._draws = 0
@@ -149,7 +151,15 @@ class Netfilter:
 
     # The way of a packet.
 
-    def conntrack_in(self, packet: Packet, zone: int, now: float) -> Verdict:
+    def conntrack_in(
+        self,
+        packet: Packet,
+        zone: int,
+        now: float,
+        *,
+        helper: str | None = None,
+        unlink: bool = True,
+    ) -> Verdict:
         """nf_conntrack_in() at PRE_ROUTING: find or make the entry of `packet` in `zone`.
 
         The packet must not be a fragment any more and have no padding. Sets ``packet.conn`` to its
@@ -158,6 +168,8 @@ class Netfilter:
 
         Args:
             now: seconds.
+            helper: what is to watch a new connection, ``ftp`` or ``tftp``.
+            unlink: whether a new connection uses up the expectation that it fits.
 
         Returns:
             DROP if the table is full, ACCEPT otherwise (also for what is invalid).
@@ -187,8 +199,8 @@ class Netfilter:
                     packet.conn = e
                     packet.ct_info = ESTABLISHED_REPLY if reply else ESTABLISHED
                     return Verdict.ACCEPT
-            return self._track(packet, tuple_, ms)
-        any_tuple = self._tuple(packet, zone)
+            return self._track(packet, tuple_, ms, helper, unlink)
+        any_tuple = self.tuple_of(packet, zone)
         if any_tuple is None:
             return Verdict.ACCEPT
         proto = any_tuple & 0xFF
@@ -199,14 +211,16 @@ class Netfilter:
             handle = icmp.icmp_error if proto == PROTO_ICMP else icmp.icmpv6_error
             if not handle(self, packet, zone, ms):
                 return Verdict.ACCEPT
-        return self._track(packet, any_tuple, ms)
+        return self._track(packet, any_tuple, ms, helper, unlink)
 
     def _invalid(self, tuple_: int, now: int) -> Verdict:
         """A packet that its tracker refuses; but the kernel makes room for its entry first."""
         full = self.find(tuple_, now) is None and not self.room.make(now)
         return Verdict.DROP if full else Verdict.ACCEPT
 
-    def _track(self, packet: Packet, tuple_: int, now: int) -> Verdict:
+    def _track(
+        self, packet: Packet, tuple_: int, now: int, helper: str | None, unlink: bool
+    ) -> Verdict:
         """resolve_normal_ct() and nf_conntrack_handle_packet()."""
         while True:
             e = self.find(tuple_, now)
@@ -219,7 +233,10 @@ class Netfilter:
                 if not self.room.make(now):
                     return Verdict.DROP
                 e = Entry(tuple_, answer_tuple)
-                if tuple_ & 0xFF == PROTO_TCP and not self.acct and quick_syn(self, e, packet):
+                if self.expectations or helper:
+                    helpers.adopt(self, e, now, helper, unlink)
+                plain = e.extra is None and not self.acct
+                if plain and tuple_ & 0xFF == PROTO_TCP and quick_syn(self, e, packet):
                     packet.conn = e
                     packet.ct_info = NEW
                     return Verdict.ACCEPT
@@ -264,7 +281,7 @@ class Netfilter:
 
     def peek(self, packet: Packet, zone: int, now: float) -> Entry | None:
         """The confirmed entry of `packet` in `zone`, with its state left as it is; sets ct_info."""
-        tuple_ = self._tuple(packet, zone)
+        tuple_ = self.tuple_of(packet, zone)
         e = self.find(tuple_, milliseconds(now)) if tuple_ is not None else None
         if e is not None:
             packet.ct_info = _info(e, 0 if e.original == tuple_ else 1)
@@ -374,10 +391,6 @@ class Netfilter:
             extra.packets[reply] += 1
             extra.bytes[reply] += packet.end - packet.l3
 
-    def ack_offset(self, e: Entry, reply: int, ack: int) -> int:
-        """nf_ct_seq_offset() of the receiver: 0, since no helper changes a payload yet."""
-        return 0
-
     def kill(self, e: Entry) -> None:
         """nf_ct_kill(): remove an entry; packets that carry it keep it."""
         if e.status & DYING:
@@ -456,7 +469,7 @@ class Netfilter:
         ms = milliseconds(now)
         return [view.neutral(e, ms) for e in self.entries() if e.expires > ms]
 
-    def _tuple(self, packet: Packet, zone: int) -> int | None:
+    def tuple_of(self, packet: Packet, zone: int) -> int | None:
         """resolve_normal_ct(), get_l4proto(): the tuple, or None if there is nothing to track."""
         key, l4 = packet.key, packet.l4
         if not l4 or key & _LATER:

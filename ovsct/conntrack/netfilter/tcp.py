@@ -221,7 +221,7 @@ def tcp_packet(core: Netfilter, e: Entry, packet: Packet, reply: int, now: int) 
         elif answer == _ESTABLISH:
             new = ESTABLISHED
     if not checked:
-        result, ack = in_window(e, reply, seg, core.ack_offset(e, reply, seg.ack), core.liberal)
+        result, ack = in_window(e, reply, seg, core.liberal)
         if result == IGNORE:
             return OK
         if result == INVALID:

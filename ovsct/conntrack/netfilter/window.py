@@ -174,12 +174,11 @@ def pick_up(e: Entry, reply: int, seg: Segment, sack: int) -> None:
             e.end1 = sack
 
 
-def in_window(e: Entry, reply: int, seg: Segment, offset: int, liberal: int) -> tuple[int, int]:
+def in_window(e: Entry, reply: int, seg: Segment, liberal: int) -> tuple[int, int]:
     """Judge a segment and learn from it.
 
     Args:
         reply: 0 or 1, the direction.
-        offset: by how much the acknowledged sequence numbers were shifted by a helper's NAT.
         liberal: sysctl ``tcp_be_liberal``.
 
     Returns:
@@ -191,9 +190,6 @@ def in_window(e: Entry, reply: int, seg: Segment, offset: int, liberal: int) -> 
     sack = ack
     if (e.flags0 if reply else e.flags1) & SACK_PERM and options[0] != options[1]:
         sack = highest_sack(seg)
-    if offset:
-        ack = (ack - offset) & M32
-        sack = (sack - offset) & M32
     s_maxwin = e.maxwin1 if reply else e.maxwin0
     if s_maxwin == 0:
         if flags & SYN:
