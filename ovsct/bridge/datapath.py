@@ -7,6 +7,7 @@ lib/dpif-netdev.c) gives up at a depth, ``kernel`` (net/openvswitch/actions.c) d
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
@@ -95,8 +96,8 @@ class Datapath:
         vlan_limit: tags that are looked behind when a packet is parsed again.
         max_idle: seconds after which an unused megaflow is removed.
 
-    `on_install` and `on_remove`, if set, are told of every megaflow that comes and goes: the
-    lowering to TC listens there.
+    `on_install`, if set, is told of every megaflow that comes and says where it is kept;
+    `on_remove` is told of every one that goes, before it does. The lowering to TC listens there.
     """
 
     def __init__(
@@ -114,9 +115,10 @@ class Datapath:
         self.kernel = dialect == "kernel"
         # Every megaflow matches in_port and recirc_id: they choose the short list to search.
         self._subtables: dict[int, list[tuple[int, dict[int, odp.Megaflow]]]] = {}
-        self.on_install: Callable[[odp.Megaflow], None] | None = None
+        self._elsewhere: dict[odp.Megaflow, None] = {}
+        self.on_install: Callable[[odp.Megaflow], odp.Home] | None = None
         self.on_remove: Callable[[odp.Megaflow], None] | None = None
-        self._next_expiry: float | None = None
+        self._next_expiry = math.inf
         self._counted: dict[Flow, tuple[int, int]] = {}
         self._fdb_version = bridge.fdb.version
         self._compilers: dict[type, Compiler] = {
@@ -226,6 +228,10 @@ class Datapath:
                 flow.actions, flow.recirc_ids = fresh.actions, fresh.recirc_ids
                 flow.blame, flow.rules, flow.drop = fresh.blame, fresh.rules, fresh.drop
                 self._ready(flow)
+                if self.on_install is not None:
+                    self._displace(flow)
+                    if not self._place(flow):
+                        self._forget(flow)
 
     def _learn(
         self, _packet: Packet, learned: Sequence[tuple[int, int, int]], run: Run
@@ -247,8 +253,22 @@ class Datapath:
     # -- the cache -------------------------------------------------------------------------
 
     def install(self, flow: odp.Megaflow) -> None:
-        """Put a megaflow into the cache."""
+        """Put a megaflow into the cache, or where `on_install` says."""
         self._ready(flow)
+        self.bridge.recirc.hold(flow.recirc_ids)
+        if not self._place(flow):
+            self._forget(flow)
+            return
+        due = flow.created + self.max_idle
+        self._next_expiry = min(self._next_expiry, due)
+
+    def _place(self, flow: odp.Megaflow) -> bool:
+        """Keep a megaflow where it belongs; False if nobody does."""
+        home = odp.Home.CACHE if self.on_install is None else self.on_install(flow)
+        if home is odp.Home.ELSEWHERE:
+            self._elsewhere[flow] = None
+        if home is not odp.Home.CACHE:
+            return home is odp.Home.ELSEWHERE
         subtables = self._subtables.setdefault(flow.key & _GROUP_MASK, [])
         for mask, flows in subtables:
             if mask == flow.mask:
@@ -256,15 +276,19 @@ class Datapath:
                 break
         else:
             subtables.append((flow.mask, {flow.key: flow}))
-        self.bridge.recirc.hold(flow.recirc_ids)
-        due = flow.created + self.max_idle
-        if self._next_expiry is None or due < self._next_expiry:
-            self._next_expiry = due
-        if self.on_install is not None:
-            self.on_install(flow)
+        return True
 
     def remove(self, flow: odp.Megaflow) -> None:
-        """Take a megaflow out of the cache."""
+        """Take a megaflow away."""
+        self._displace(flow)
+        self._forget(flow)
+
+    def _displace(self, flow: odp.Megaflow) -> None:
+        if self.on_remove is not None:
+            self.on_remove(flow)
+        if flow in self._elsewhere:
+            del self._elsewhere[flow]
+            return
         group = flow.key & _GROUP_MASK
         subtables = self._subtables[group]
         for at, (mask, flows) in enumerate(subtables):
@@ -275,11 +299,12 @@ class Datapath:
                 break
         if not subtables:
             del self._subtables[group]
+
+    def _forget(self, flow: odp.Megaflow) -> None:
+        """Nobody keeps it any more: its recirculation ids go, its flows keep what it counted."""
         self.bridge.recirc.release(flow.recirc_ids)
         for rule in flow.rules:
             _credit(self._counted, rule, flow)
-        if self.on_remove is not None:
-            self.on_remove(flow)
 
     def flow_counts(self) -> dict[Flow, tuple[int, int]]:
         """Packets and bytes of every OpenFlow flow that was hit, in (n_packets, n_bytes)."""
@@ -290,10 +315,13 @@ class Datapath:
         return counts
 
     def megaflows(self) -> Iterator[odp.Megaflow]:
-        """All megaflows, grouped by port and recirculation id, oldest mask first."""
+        """All megaflows, grouped by port and recirculation id, oldest mask first; then those that
+        are kept elsewhere.
+        """
         for subtables in self._subtables.values():
             for _mask, flows in subtables:
                 yield from flows.values()
+        yield from self._elsewhere
 
     def flush(self) -> None:
         """Remove every megaflow (``revalidator/purge``)."""
@@ -301,22 +329,22 @@ class Datapath:
             self.remove(flow)
         self.bridge.recirc.forget()
 
-    def advance(self, now: float) -> list[Event]:
+    def advance(self, now: float) -> Sequence[Event]:
         """Remove the megaflows that have been idle for `max_idle` seconds."""
         if self.bridge.fdb.expire(now):
             self._revalidate(now)
-        if self._next_expiry is None or now < self._next_expiry:
-            return []
+        if now < self._next_expiry:
+            return ()
         events = []
-        soonest: float | None = None
+        soonest = math.inf
         for flow in list(self.megaflows()):
             due = (flow.used if flow.used is not None else flow.created) + self.max_idle
             if due <= now:
                 self.remove(flow)
                 text = format_key(flow.key, flow.mask)
                 events.append(Event(due, EventKind.MEGAFLOW_EXPIRED, text))
-            elif soonest is None or due < soonest:
-                soonest = due
+            else:
+                soonest = min(soonest, due)
         self._next_expiry = soonest
         events.sort(key=lambda event: event.at)
         return events

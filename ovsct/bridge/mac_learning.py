@@ -52,6 +52,8 @@ class MacTable:
 
     def expire(self, now: float) -> bool:
         """Forget what has been idle for :data:`IDLE_TIME`; whether anything was."""
+        if not self._entries:
+            return False
         gone = False
         while self._entries:
             key = next(iter(self._entries))

@@ -7,6 +7,7 @@ of ``ovs-appctl dpctl/dump-flows`` and of OVS's include/linux/openvswitch.h.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, TypeAlias
 
 from ovsct.conntrack.request import Track
@@ -153,6 +154,17 @@ class Blame:
 
     bits: int
     author: Author
+
+
+class Home(Enum):
+    """Where a megaflow that was just made is kept."""
+
+    CACHE = "cache"
+    """In the datapath."""
+    ELSEWHERE = "elsewhere"
+    """In what stands before the datapath; there it is only listed, aged and revalidated."""
+    NOWHERE = "nowhere"
+    """It serves the packet that caused it and is gone."""
 
 
 class Megaflow:

@@ -13,7 +13,7 @@ import click
 from ovsct.cli.progress import progress
 from ovsct.cli.setup import flows_option, make_setup, setup_options
 from ovsct.compare.events import Happening, read_events
-from ovsct.compare.lockstep import JUDGES, follow
+from ovsct.compare.lockstep import JUDGES
 from ovsct.errors import InputError
 from ovsct.lane import Arrival, Event, Lane, Outcome
 from ovsct.lanes.make import LANES, close, make
@@ -128,12 +128,15 @@ def _summarize(lane: Lane, happenings: Iterable[Happening]) -> None:
     from ovsct.report.text import tally_table
 
     tally = Tally()
+    judge = lane.name in JUDGES
+    receive, advance, add = lane.receive, lane.advance, tally.add
     for event in happenings:
         if isinstance(event, Arrival):
-            _tell(follow(lane, event.at))
-            tally.add(lane.receive(event))
+            if not judge and (events := advance(event.at)):
+                _tell(events)
+            add(receive(event))
         else:
-            _tell(lane.advance(event.at))
+            _tell(advance(event.at))
     click.echo(tally_table({lane.name: tally}))
 
 

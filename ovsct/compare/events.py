@@ -25,6 +25,7 @@ from ovsct.errors import InputError
 from ovsct.lane import Arrival
 from ovsct.packet.capture import CaptureReader, port_of, read_capture
 from ovsct.packet.pcap import PcapReader
+from ovsct.packet.pcapng import PcapngReader
 
 MAX_PORT: Final = 65279
 """The highest port number that OVS gives (OFPP_MAX - 1, openflow-1.0.h)."""
@@ -128,6 +129,7 @@ def ports_of(path: str, *, port: int | None = None) -> set[int]:
         reader = read_capture(file, path, origin=None)
         if isinstance(reader, PcapReader):
             return set() if port is None else {port}
+        assert isinstance(reader, PcapngReader)
         reader.skim()
         return {port_of(index, face.name) for index, face in enumerate(reader.interfaces)}
 
@@ -270,9 +272,7 @@ def _arrivals(
     ports: list[int] = [port] if port is not None else []
     new = tuple.__new__  # half the price of Arrival(...), which checks arguments once more
     last = -math.inf
-    number = 0
-    for at, interface, frame, _length in reader:
-        number += 1
+    for number, (at, interface, frame, _length) in enumerate(reader, start=1):
         if interface >= len(ports):
             _learn(reader, ports, name)
         if at < last:

@@ -80,9 +80,11 @@ class OvsLane:
     def advance(self, now: float) -> Sequence[Event]:
         """Let connections and megaflows age until `now`."""
         self.now = now
-        events = [*self.tracker.advance(now), *self.datapath.advance(now)]
-        events.sort(key=lambda event: event.at)
-        return events
+        events = self.tracker.advance(now)
+        idle = self.datapath.advance(now)
+        if not idle:
+            return events
+        return sorted((*events, *idle), key=lambda event: event.at)
 
     def connections(self) -> Sequence[Connection]:
         """What conntrack holds now."""

@@ -234,6 +234,33 @@ class PcapngReader:
             else:
                 self.skipped[block.type] += 1
 
+    def skim(self) -> None:
+        """Go through the capture for its `interfaces` alone; no frame is looked at.
+
+        Raises:
+            InputError: a block is cut short or malformed.
+        """
+        if self._buffer is None:
+            raise OvsctError(f"{self._name}: a reader goes through its capture once; make another")
+        self._here, self._before = self._buffer, 0
+        self._buffer = None
+        position = 0
+        while True:
+            buffer, end = self._here, len(self._here)
+            words = self._layout.words.unpack_from
+            while position + 12 <= end:
+                kind, length = words(buffer, position)
+                if kind != ENHANCED_PACKET or length < 12 or position + length > end:
+                    break
+                position += length
+            block, position = self._block(position)
+            if block is None:
+                return
+            if block.type == INTERFACE:
+                self._interface(block)
+            elif block.type == SECTION:
+                self._section(block)
+
     def _block(self, position: int) -> tuple[_Block | None, int]:
         """The block at `position`, whole and with a length that holds, and where the next begins.
 
