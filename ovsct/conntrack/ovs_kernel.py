@@ -15,12 +15,13 @@ from ovsct.conntrack.netfilter import helpers
 from ovsct.conntrack.netfilter.core import Netfilter
 from ovsct.conntrack.netfilter.entry import CONFIRMED, IS_REPLY, UNTRACKED, Entry, Verdict
 from ovsct.conntrack.netfilter.fragments import HELD, WHOLE
+from ovsct.conntrack.netfilter.sysctls import Sysctls
 from ovsct.conntrack.netfilter.tcp import established
 from ovsct.conntrack.netfilter.view import OVS_BITS
 from ovsct.conntrack.netfilter.window import BE_LIBERAL
 from ovsct.conntrack.request import Diverted, Track
 from ovsct.conntrack.timers import milliseconds
-from ovsct.errors import OvsctError
+from ovsct.errors import InputError
 from ovsct.lane import Connection, Drop, Event
 from ovsct.packet.fields import (
     CT_DNAT,
@@ -61,7 +62,8 @@ class OvsKernelTracker:
         netfilter: the conntrack of the host.
 
     `zone_limits` holds how many connections a zone may have (``dpctl/ct-set-limits``),
-    `default_limit` those of all other zones; 0 is no limit.
+    `default_limit` those of all other zones; 0 is no limit. `policies` holds the timeout policies
+    that ct() may name (``ovs-vsctl add-zone-tp``): a new connection keeps that of its first ct().
     """
 
     def __init__(self, netfilter: Netfilter) -> None:
@@ -69,6 +71,7 @@ class OvsKernelTracker:
         self.fragments = netfilter.fragments
         self.zone_limits: dict[int, int] = {}
         self.default_limit = 0
+        self.policies: dict[str, Sysctls] = {}
         # 6.1 looks for an expectation before it looks packets up, and leaves it be.
         self.expects_first = netfilter.kernel == "6.1"
 
@@ -81,10 +84,15 @@ class OvsKernelTracker:
             None to go on with the packet, or that it was dropped.
 
         Raises:
+            InputError: it names a helper or timeout policy that there is not.
             OvsctError: it asks for what is not modelled.
         """
-        if request.timeout is not None:
-            raise OvsctError("timeout policies are not modelled for netfilter")
+        if request.timeout is not None and request.timeout not in self.policies:
+            raise InputError(
+                "no such conntrack timeout policy",
+                token=request.timeout,
+                expected=", ".join(sorted(self.policies)) or "none is set",
+            )
         if packet.end < len(packet.frame):
             packet.frame = packet.frame[: packet.end]
         if packet.key & _FRAG:
@@ -110,6 +118,7 @@ class OvsKernelTracker:
                 now,
                 helper=request.helper,
                 unlink=request.commit or self.expects_first,
+                policy=self.policies[request.timeout] if request.timeout else None,
             )
             if verdict is not Verdict.ACCEPT:
                 return _REFUSED
@@ -173,6 +182,11 @@ class OvsKernelTracker:
             if e is None:
                 return False
         if e.zone != request.zone:
+            return False
+        if request.timeout and (
+            e.extra is None
+            or e.extra.policy != helpers.policy_row(self.policies[request.timeout], e)
+        ):
             return False
         if request.force and packet.ct_info >= IS_REPLY:
             # The packet's direction becomes the original one: away with what says otherwise.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from ovsct.conntrack.netfilter import Netfilter, Status
+from ovsct.conntrack.netfilter import Netfilter, Status, Sysctls
 from ovsct.conntrack.ovs_kernel import OvsKernelTracker
 from ovsct.conntrack.request import Nat, NatKind, Track
-from ovsct.errors import OvsctError
+from ovsct.errors import InputError
 from ovsct.lane import Drop
 from ovsct.packet.fields import CT_DNAT, CT_EST, CT_NEW, CT_RPL, CT_SNAT, CT_TRK, SLOTS
 from ovsct.packet.packet import Packet
@@ -165,7 +165,17 @@ def test_a_reset_as_the_only_answer_ends_it(tracker: OvsKernelTracker) -> None:
     assert reset.conn.status & Status.DYING  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("request_", [Track(timeout="mine")])
-def test_what_is_not_modelled_is_named(tracker: OvsKernelTracker, request_: Track) -> None:
-    with pytest.raises(OvsctError, match="not modelled for netfilter"):
-        tracker.track(udp(), request_, 0.0)
+def test_timeout_policies(tracker: OvsKernelTracker) -> None:
+    tracker.policies["short"] = Sysctls(udp_timeout=5, tcp_timeout_syn_sent=7)
+    request = Track(zone=1, commit=True, timeout="short")
+    tracker.track(udp(), request, 0.0)
+    tracker.track(tcp(SYN), request, 0.0)
+    assert sorted(c.timeout for c in tracker.connections(0.0)) == [5.0, 7.0]
+    # A connection keeps what it began with.
+    tracker.track(udp(), COMMIT, 1.0)
+    assert sorted(c.timeout for c in tracker.connections(1.0)) == [5.0, 6.0]
+
+
+def test_an_unknown_timeout_policy_is_named(tracker: OvsKernelTracker) -> None:
+    with pytest.raises(InputError, match="mine"):
+        tracker.track(udp(), Track(timeout="mine"), 0.0)

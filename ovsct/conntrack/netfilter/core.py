@@ -159,6 +159,7 @@ class Netfilter:
         *,
         helper: str | None = None,
         unlink: bool = True,
+        policy: Sysctls | None = None,
     ) -> Verdict:
         """nf_conntrack_in() at PRE_ROUTING: find or make the entry of `packet` in `zone`.
 
@@ -170,6 +171,7 @@ class Netfilter:
             now: seconds.
             helper: what is to watch a new connection, ``ftp`` or ``tftp``.
             unlink: whether a new connection uses up the expectation that it fits.
+            policy: the timeouts of a new connection, if they are not those of the host.
 
         Returns:
             DROP if the table is full, ACCEPT otherwise (also for what is invalid).
@@ -199,7 +201,7 @@ class Netfilter:
                     packet.conn = e
                     packet.ct_info = ESTABLISHED_REPLY if reply else ESTABLISHED
                     return Verdict.ACCEPT
-            return self._track(packet, tuple_, ms, helper, unlink)
+            return self._track(packet, tuple_, ms, (helper, unlink, policy))
         any_tuple = self.tuple_of(packet, zone)
         if any_tuple is None:
             return Verdict.ACCEPT
@@ -211,7 +213,7 @@ class Netfilter:
             handle = icmp.icmp_error if proto == PROTO_ICMP else icmp.icmpv6_error
             if not handle(self, packet, zone, ms):
                 return Verdict.ACCEPT
-        return self._track(packet, any_tuple, ms, helper, unlink)
+        return self._track(packet, any_tuple, ms, (helper, unlink, policy))
 
     def _invalid(self, tuple_: int, now: int) -> Verdict:
         """A packet that its tracker refuses; but the kernel makes room for its entry first."""
@@ -219,7 +221,7 @@ class Netfilter:
         return Verdict.DROP if full else Verdict.ACCEPT
 
     def _track(
-        self, packet: Packet, tuple_: int, now: int, helper: str | None, unlink: bool
+        self, packet: Packet, tuple_: int, now: int, template: helpers.Template
     ) -> Verdict:
         """resolve_normal_ct() and nf_conntrack_handle_packet()."""
         while True:
@@ -233,8 +235,8 @@ class Netfilter:
                 if not self.room.make(now):
                     return Verdict.DROP
                 e = Entry(tuple_, answer_tuple)
-                if self.expectations or helper:
-                    helpers.adopt(self, e, now, helper, unlink)
+                if self.expectations or template != helpers.PLAIN:
+                    helpers.adopt(self, e, now, template)
                 plain = e.extra is None and not self.acct
                 if plain and tuple_ & 0xFF == PROTO_TCP and quick_syn(self, e, packet):
                     packet.conn = e

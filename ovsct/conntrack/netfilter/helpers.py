@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from ipaddress import AddressValueError, IPv6Address
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from ovsct.conntrack import tuples
 from ovsct.conntrack.netfilter.entry import (
@@ -24,6 +24,7 @@ from ovsct.conntrack.netfilter.entry import (
     Entry,
     Verdict,
 )
+from ovsct.conntrack.netfilter.sysctls import TRACKERS, Sysctls
 from ovsct.conntrack.netfilter.tcp import read_segment
 from ovsct.conntrack.netfilter.window import M32, SIGN
 from ovsct.errors import InputError, OvsctError
@@ -37,6 +38,14 @@ LIFETIME: Final = 300_000
 
 PROTOCOLS: Final = {"ftp": PROTO_TCP, "tftp": PROTO_UDP}
 """The helpers that are modelled, and what each is for."""
+
+
+Template: TypeAlias = "tuple[str | None, bool, Sysctls | None]"
+"""What a ct action gives a new connection: its helper, whether it uses up an expectation, and its
+timeout policy.
+"""
+
+PLAIN: Final[Template] = (None, True, None)
 
 
 class Expectation(NamedTuple):
@@ -124,8 +133,11 @@ def assign(e: Entry, helper: str) -> None:
         e.more().helper = helper
 
 
-def adopt(core: Netfilter, e: Entry, now: int, helper: str | None, unlink: bool) -> None:
-    """init_conntrack(): was the new connection expected? If not, `helper` is to watch it."""
+def adopt(core: Netfilter, e: Entry, now: int, template: Template) -> None:
+    """init_conntrack(): the timeout policy; was it expected? If not, the helper is to watch it."""
+    helper, unlink, policy = template
+    if policy is not None:
+        e.more().policy = policy_row(policy, e)
     expected = core.expectations.find(e.original, now, unlink)
     if expected is not None:
         e.status |= EXPECTED
@@ -133,6 +145,11 @@ def adopt(core: Netfilter, e: Entry, now: int, helper: str | None, unlink: bool)
         e.mark = expected.master.mark
     elif helper is not None:
         assign(e, helper)
+
+
+def policy_row(policy: Sysctls, e: Entry) -> tuple[int, ...]:
+    """The timeouts (ms) of a policy for the protocol of `e`, by state."""
+    return policy.timeouts(TRACKERS.get(e.original & 0xFF, "generic"))
 
 
 def run(core: Netfilter, packet: Packet, e: Entry, now: int) -> Verdict:

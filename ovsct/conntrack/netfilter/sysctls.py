@@ -78,6 +78,12 @@ ROWS: Final[dict[str, tuple[str, ...]]] = {
 """For each protocol tracker, the sysctls that are its timeouts, in the order of its states."""
 
 
+TRACKERS: Final = {
+    1: "icmp", 6: "tcp", 17: "udp", 47: "gre", 58: "icmpv6", 132: "sctp", 136: "udp",
+}  # fmt: skip
+"""The protocol tracker by IP protocol; all others are ``generic``."""
+
+
 class Sysctls:
     """The values of all sysctls: ``sysctls["tcp_loose"]``.
 
