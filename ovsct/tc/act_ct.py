@@ -21,8 +21,8 @@ from ovsct.packet.packet import (
     VLAN_TYPES,
     Packet,
 )
-from ovsct.tc.defrag import TCP_HEADER
 from ovsct.tc.dissect import dissect
+from ovsct.tc.pieces import TCP_HEADER
 from ovsct.tc.verdict import CONSUMED, SHOT
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class _Ct:
             assert isinstance(entry, Entry)
             if self._nat and self._netfilter.nat(packet, self._track, p.now) != Verdict.ACCEPT:
                 return self._refuse(p)
-            if p.pieces is not None and self._nat:
+            if p.pieces and self._nat:
                 _pull_header(p, entry)
             if self._commit and not self._do_commit(p, packet, entry):
                 return self._refuse(p)
@@ -190,10 +190,8 @@ class _Ct:
 
 def _pull_header(p: Pass, entry: Entry) -> None:
     """Translating pulls the TCP header together, if it began in a shorter fragment."""
-    pieces = p.pieces
-    short = pieces is not None and pieces[0] < TCP_HEADER
-    if short and entry.proto == PROTO_TCP and entry.status & NAT_MASK:
-        p.pieces = None
+    if p.pieces[0] < TCP_HEADER and entry.proto == PROTO_TCP and entry.status & NAT_MASK:
+        p.pieces = ()
 
 
 def _mend(packet: Packet) -> None:

@@ -51,7 +51,7 @@ def make_mirred(action: Mirred, counter: Counter, engine: TcIngress) -> Execute:
         mru = packet.mru
         if mru and len(frame) - 14 > mru:
             # A copy shares its fragments with the original, and is cut anew.
-            engine.fragment(p, port, p.pieces if verdict == CONSUMED else None)
+            engine.fragment(p, port, p.pieces if verdict == CONSUMED else ())
         else:
             p.outputs.append(Output(port, frame))
         if p.steps is not None:

@@ -148,9 +148,9 @@ def make_csum(action: Csum, counter: Counter, engine: TcIngress) -> Execute:
             counter.drops += 1
             p.drop = Drop.CHECKSUM
             return SHOT
-        if p.pieces is not None and sums_transport(frame, at, which):
+        if p.pieces and sums_transport(frame, at, which):
             # To sum a payload that lies in fragments the kernel copies it into one piece.
-            p.pieces = None
+            p.pieces = ()
         if buffer != frame:
             _replace(p, bytes(buffer))
             p.changed()

@@ -40,7 +40,7 @@ class Pass:
 
     `length` is what counters add (bytes, see :class:`ovsct.tc.filters.Counter`); `post_ct`, `zone`
     and the packet's `mru` are what a miss hands on to OVS. `pieces` are the payload sizes
-    of the fragments that the packet hangs together from, None once it was copied or flattened.
+    of the fragments that the packet hangs together from, empty once it was copied or flattened.
     `chain` is the last chain that was entered, `outputs` what has left so far, `drop` why a verdict
     took the packet.
     """
@@ -69,7 +69,7 @@ class Pass:
         self.nest = nest
         self.post_ct = False
         self.zone = 0
-        self.pieces: tuple[int, ...] | None = None
+        self.pieces: tuple[int, ...] = ()
         self.chain = 0
         self.drop: Drop | None = None
         self._key = STALE

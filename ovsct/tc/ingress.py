@@ -14,15 +14,15 @@ from typing import Any, Final, NamedTuple
 from ovsct.conntrack.flowtable import FlowTable
 from ovsct.conntrack.netfilter import Entry, Netfilter
 from ovsct.conntrack.netfilter.entry import UNTRACKED
+from ovsct.conntrack.netfilter.fragments import HELD, WHOLE, Reassembly
 from ovsct.errors import OvsctError
 from ovsct.lane import STACK, Connection, Drop, Event, Output, Step, StepKind
 from ovsct.packet.fields import SLOTS
-from ovsct.packet.packet import ETH_IPV4, ETH_IPV6, PROTO_TCP, VLAN_TYPES, Packet
+from ovsct.packet.packet import ETH_IPV4, PROTO_TCP, Packet
 from ovsct.tc import actions as act
 from ovsct.tc.act_ct import make_ct
 from ovsct.tc.act_mirred import make_gact, make_mirred
 from ovsct.tc.act_rewrite import (
-    VLANS_READ,
     make_csum,
     make_mpls,
     make_pedit,
@@ -32,8 +32,8 @@ from ovsct.tc.act_rewrite import (
 )
 from ovsct.tc.chains import Block
 from ovsct.tc.classify import Pass, classify
-from ovsct.tc.defrag import TCP_HEADER, BadFragmentError, Defragmenter, split
 from ovsct.tc.filters import Counter, Execute, Filter, Installed
+from ovsct.tc.pieces import TCP_HEADER, send_in_pieces
 from ovsct.tc.verdict import CONSUMED, QUEUED, SHOT, STOLEN, TRAP, UNSPEC
 
 NEST_LIMITS: Final = {"6.1": 10_000, "6.12": 3}
@@ -110,7 +110,7 @@ class TcIngress:
         self.flows = FlowTable(netfilter)
         self.blocks: dict[int, Block] = {port: Block() for port in self.ports}
         self.nest_limit = NEST_LIMITS[self.kernel]
-        self.fragments = Defragmenter(netfilter.sysctls["frag_timeout"])
+        self.fragments = Reassembly(netfilter.sysctls["frag_timeout"])
         self._queued = self.kernel == "6.1"
         self._backlog: list[Pass] = []
 
@@ -222,7 +222,7 @@ class TcIngress:
     def advance(self, now: float) -> Sequence[Event]:
         """Let flows and connections age until `now` (seconds)."""
         events = [
-            *self.flows.advance(now), *self.netfilter.advance(now), *self.fragments.expire(now),
+            *self.flows.advance(now), *self.netfilter.advance(now), *self.fragments.advance(now),
         ]  # fmt: skip
         events.sort(key=lambda event: event.at)
         return events
@@ -240,54 +240,42 @@ class TcIngress:
 
         Returns:
             Whether to go on; otherwise `p.drop` says why not.
-
-        Raises:
-            OvsctError: IPv6 fragments, which are not modelled here.
         """
         packet = p.packet
+        if packet.l4 and not packet.key & _FRAGMENT:
+            return True
         if packet.conn is not None or packet.ct_info == UNTRACKED:
             return True
-        frame = packet.frame
-        l3, protocol = network_header(frame)
-        if protocol == ETH_IPV6:
-            if packet.key & _FRAGMENT:
-                raise OvsctError("IPv6 fragments in act_ct are not modelled")
+        if not self._is_fragment(packet):
             return True
-        if not (frame[l3 + 6] & 0x3F or frame[l3 + 7]):
-            return True
-        try:
-            whole = self.fragments.gather(frame, l3, zone, p.now)
-        except BadFragmentError:
-            p.drop = Drop.FRAGMENT
+        if packet.frame[packet.l3] >> 4 == 4:
+            # Padding is cut off only afterwards: behind a last fragment it becomes data.
+            packet.end = len(packet.frame)
+        answer = self.fragments.gather(packet, zone, p.now)
+        if answer != WHOLE:
+            p.drop = Drop.HELD if answer == HELD else Drop.FRAGMENT
             return False
-        if whole is None:
-            p.drop = Drop.HELD
-            return False
-        packet.reparse(whole.frame, VLANS_READ)
-        packet.mru = whole.mru
-        p.pieces = whole.pieces
-        tcp = frame[l3 + 9] == PROTO_TCP and frame[l3 + 8] > 1
-        if tcp and whole.pieces[0] < TCP_HEADER:
-            # The flow table's look-up pulls the TCP header together, out of the second fragment.
-            p.pieces = None
+        sizes = self.fragments.sizes
+        frame, l3 = packet.frame, packet.l3
+        tcp = frame[l3] >> 4 == 4 and frame[l3 + 9] == PROTO_TCP and frame[l3 + 8] > 1
+        # The flow table's look-up pulls the TCP header together, out of the second fragment.
+        p.pieces = () if tcp and sizes[0] < TCP_HEADER else sizes
         return True
 
-    def fragment(self, p: Pass, port: int, pieces: tuple[int, ...] | None) -> None:
-        """``sch_frag_xmit_hook()``: send `p.packet` in `pieces`, or cut anew (None).
-
-        Raises:
-            OvsctError: the packet has IP options or two tags.
-        """
-        packet = p.packet
+    @staticmethod
+    def _is_fragment(packet: Packet) -> bool:
         frame = packet.frame
         l3, protocol = network_header(frame)
-        if len(frame) - l3 <= packet.mru:
+        if protocol == ETH_IPV4:
+            return frame[l3] >> 4 == 4 and bool(frame[l3 + 6] & 0x3F or frame[l3 + 7])
+        return bool(packet.key & _FRAGMENT)
+
+    def fragment(self, p: Pass, port: int, pieces: tuple[int, ...]) -> None:
+        """``sch_frag_xmit_hook()``: send `p.packet` in `pieces`, or (empty) cut anew.
+
+        Raises:
+            OvsctError: it has two tags, or IPv6 extension headers.
+        """
+        l3, protocol = network_header(p.packet.frame)
+        for frame in send_in_pieces(p.packet, l3, protocol, pieces):
             p.outputs.append(Output(port, frame))
-            return
-        if protocol in VLAN_TYPES:
-            raise OvsctError("a second tag on a packet put together by act_ct is not modelled")
-        if protocol != ETH_IPV4:
-            # sch_fragment() knows no way to cut anything else, and drops it.
-            return
-        for piece in split(frame, l3, packet.mru, pieces):
-            p.outputs.append(Output(port, piece))

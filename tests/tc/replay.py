@@ -68,7 +68,16 @@ def replay(case: dict[str, Any], kernel: str, *, trace: bool = False) -> Replay:
 
 def lines(found: list[str]) -> list[str]:
     """Lines of /proc/net/nf_conntrack without what says nothing: blanks and use counts."""
-    return sorted(re.sub(r"\s+", " ", re.sub(r" use=\d+", "", line)).strip() for line in found)
+    plain = [re.sub(r"\s+", " ", re.sub(r" use=\d+", "", line)).strip() for line in found]
+    return by_name(plain)
+
+
+_TIMEOUT = re.compile(r"^(\S+ \d+ \S+ \d+) (\d+) ")
+
+
+def by_name(found: list[str]) -> list[str]:
+    """Lines in an order that no timeout changes."""
+    return sorted(found, key=lambda line: _TIMEOUT.sub(r"\1 ", line))
 
 
 def untagged(frame: str) -> str:
@@ -84,14 +93,11 @@ def outputs(found: list[list[Any]]) -> list[list[Any]]:
     return sorted(shown, key=str)
 
 
-_TIMEOUT = re.compile(r"^(\S+ \d+ \S+ \d+) (\d+) ")
-
-
 def same_connections(kernel: list[str], model: list[str], *, timeouts: bool = True) -> bool:
     """Whether two dumps agree; a timeout may be a second off, since jiffies began elsewhere."""
     if len(kernel) != len(model):
         return False
-    for left, right in zip(kernel, model, strict=True):
+    for left, right in zip(by_name(kernel), model, strict=True):
         if left == right:
             continue
         one, two = _TIMEOUT.match(left), _TIMEOUT.match(right)
