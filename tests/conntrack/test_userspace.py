@@ -7,17 +7,16 @@ where a real ovs-vswitchd is installed, through that too, which then has to agre
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 
 import pytest
 
-from ovsct.conntrack.dump import dump_conntrack
 from ovsct.conntrack.request import Nat, NatKind, Track
 from ovsct.conntrack.userspace import UserspaceTracker
 from ovsct.errors import OvsctError
 from ovsct.oracle.real_ovs import RealOvs
-from tests.conntrack.userspace_judge import Sent, Step, ask_model, difference, flow_lines
+from tests.conntrack.userspace_dialogue import Dialogue, play, play_both
+from tests.conntrack.userspace_judge import Step, ask_model
 from tests.conntrack.userspace_talk import ACK, FIN, PSH, RST, SYN, icmp, ip, summed, tcp, udp
 from tests.judges import real_ovs
 
@@ -44,19 +43,6 @@ def _segment(src: str, dst: str, sport: int, dport: int, flags: str, seq: int, a
              data: int = 0, win: int = 8192) -> bytes:
     bits = sum(FLAGS[flag] for flag in flags)
     return tcp(src, dst, sport, dport, bits, seq, ack, win, data)
-
-
-@dataclass
-class Dialogue:
-    """`lines`: time, request(s), frame, expected ct_state."""
-
-    name: str
-    lines: Sequence[tuple[float, Track | tuple[Track, ...], bytes, str]]
-    setup: tuple[str, ...] = ()
-    """ovs-appctl commands for the program; `make` sets up the model alike."""
-    make: Callable[[], UserspaceTracker] = field(default=UserspaceTracker)
-    dump: tuple[str, ...] | None = None
-    """What dump-conntrack prints at the end."""
 
 
 HANDSHAKE = (
@@ -333,55 +319,15 @@ DIALOGUES = (
 )  # fmt: skip
 
 
-def programs(dialogue: Dialogue) -> list[tuple[Step, ...]]:
-    found: list[tuple[Step, ...]] = []
-    for _, request, _, _ in dialogue.lines:
-        steps = steps_of(request)
-        if steps not in found:
-            found.append(steps)
-    return found
-
-
-def steps_of(request: Track | tuple[Track, ...]) -> tuple[Step, ...]:
-    requests = (request,) if isinstance(request, Track) else request
-    return tuple(Step(one) for one in requests)
-
-
 @pytest.mark.parametrize("dialogue", DIALOGUES, ids=lambda d: d.name)
 def test_dialogue(dialogue: Dialogue) -> None:
-    tracker = dialogue.make()
-    at = 0.0
-    for at, request, frame, expected in dialogue.lines:
-        said = ask_model(tracker, steps_of(request), at, bytes(12) + frame)
-        assert [one.state for one in said] == [expected], (at, request, frame.hex())
-    if dialogue.dump is not None:
-        assert tuple(dump_conntrack(tracker.connections(at))) == dialogue.dump
+    play(dialogue)
 
 
 @pytest.mark.real_ovs
 @pytest.mark.parametrize("dialogue", DIALOGUES, ids=lambda d: d.name)
 def test_dialogue_with_the_program(real_ovs: RealOvs, dialogue: Dialogue) -> None:
-    steps = programs(dialogue)
-    real_ovs.reset(flow_lines(steps), settle=True)
-    try:
-        for command in dialogue.setup:
-            real_ovs.ctl("dpctl/" + command.split()[0], *command.split()[1:])
-        tracker = dialogue.make()
-        for at, request, frame, expected in dialogue.lines:
-            sent = Sent(at, steps.index(steps_of(request)), frame, "")
-            found, said = difference(real_ovs, tracker, steps_of(request), sent)
-            assert found is None
-            assert [one.state for one in said] == [expected]
-        if dialogue.dump is not None:
-            assert tuple(sorted(real_ovs.dump_conntrack())) == tuple(sorted(dialogue.dump))
-    finally:
-        for command in dialogue.setup:
-            if command.startswith("ct-set-limits zone"):
-                real_ovs.ctl("dpctl/ct-del-limits", "zone=1")
-            elif command.startswith("ct-set-limits"):
-                real_ovs.ctl("dpctl/ct-set-limits", "default=3000000")
-            else:
-                real_ovs.ctl("dpctl/ct-set-maxconns", "3000000")
+    play_both(real_ovs, dialogue)
 
 
 def test_a_policy_decides_how_long_and_unknown_names_are_refused() -> None:
