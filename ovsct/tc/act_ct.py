@@ -23,6 +23,7 @@ from ovsct.packet.packet import (
 )
 from ovsct.tc.dissect import dissect
 from ovsct.tc.pieces import TCP_HEADER
+from ovsct.tc.summed import Summed
 from ovsct.tc.verdict import CONSUMED, SHOT
 
 if TYPE_CHECKING:
@@ -90,7 +91,10 @@ class _Ct:
         if not self._cached(packet):
             known = self._flows.lookup(packet, self._zone, p.now)
             if not known:
-                verdict = self._netfilter.conntrack_in(packet, self._zone, p.now)
+                summed = p.summed
+                if summed is None:
+                    p.summed = summed = Summed()
+                verdict = summed.track(self._netfilter, packet, self._zone, p.now)
                 if verdict is not Verdict.ACCEPT:
                     Netfilter.detach(packet)
                     if self._drop_on_refusal:
@@ -106,6 +110,8 @@ class _Ct:
                 return self._refuse(p)
             if not known:
                 self._flows.process(packet, p.now)
+        if p.summed is not None and not known:
+            p.summed.looked(packet)
         p.post_ct = True
         p.zone = self._zone
         if packet.mru:

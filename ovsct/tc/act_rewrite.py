@@ -148,9 +148,11 @@ def make_csum(action: Csum, counter: Counter, engine: TcIngress) -> Execute:
             counter.drops += 1
             p.drop = Drop.CHECKSUM
             return SHOT
-        if p.pieces and sums_transport(frame, at, which):
+        if (p.pieces or p.summed is not None) and sums_transport(frame, at, which):
             # To sum a payload that lies in fragments the kernel copies it into one piece.
             p.pieces = ()
+            if p.summed is not None:
+                p.summed.forget()
         if buffer != frame:
             _replace(p, bytes(buffer))
             p.changed()

@@ -17,6 +17,7 @@ from ovsct.tc.dissect import header_key, outer_protocol
 from ovsct.tc.filters import Installed
 from ovsct.tc.keys import ETH_P_ALL, S_LABEL, S_MARK, S_STATE, S_ZONE
 from ovsct.tc.state import CT_STATES, Attached
+from ovsct.tc.summed import Summed
 from ovsct.tc.verdict import (
     EXT_MASK,
     GOTO_CHAIN,
@@ -47,7 +48,7 @@ class Pass:
 
     __slots__ = (
         "_key", "chain", "drop", "length", "nest", "now", "outputs", "packet", "pieces", "port",
-        "post_ct", "protocol", "steps", "zone",
+        "post_ct", "protocol", "steps", "summed", "zone",
     )  # fmt: skip
 
     def __init__(
@@ -70,6 +71,7 @@ class Pass:
         self.post_ct = False
         self.zone = 0
         self.pieces: tuple[int, ...] = ()
+        self.summed: Summed | None = None
         self.chain = 0
         self.drop: Drop | None = None
         self._key = STALE

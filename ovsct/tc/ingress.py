@@ -206,6 +206,8 @@ class TcIngress:
         packet.ct_info = 0
         packet.mru = 0
         inner = Pass(packet, port, p.now, p.outputs, p.steps, p.nest + 1)
+        if p.summed is not None:
+            inner.summed = p.summed.copy()
         if self._queued:
             self._backlog.append(inner)
             return False
