@@ -279,7 +279,13 @@ def _built(
     builder: Callable[..., bytes], arguments: tuple[Any, ...], rest: dict[str, Any]
 ) -> list[bytes]:
     sizes, piece = rest.pop("frag", None), rest.pop("piece", None)
-    return _cut(builder(*arguments, **rest), sizes, piece)
+    try:
+        frame = builder(*arguments, **rest)
+    except (KeyError, IndexError):
+        if "bad" not in rest:
+            raise
+        raise ValueError("it has no checksum that could be wrong") from None
+    return _cut(frame, sizes, piece)
 
 
 KINDS: Final[dict[str, Callable[[Reader], list[bytes]]]] = {

@@ -84,13 +84,15 @@ def test_a_line_is_the_frame_that_the_builders_make(line: str, frames: list[byte
         ("arp who-has 10.0.0.2 10.0.0.1", "10.0.0.1", 22),
         ("hex 0g", "0g", 5),
         ("ip 10.0.0.1 > 10.0.0.2 proto 256", "256", 30),
+        ("ip 10.0.0.1 > 10.0.0.2 proto 47 bad l4", "ip", None),
+        ("ip fc00::1 > fc00::2 proto 58 data 80 bad l4", "ip", None),
     ],
 )
 def test_what_is_wrong_is_named(line: str, token: str | None, column: int | None) -> None:
     with pytest.raises(InputError) as caught:
         packet_frames(line)
     assert (caught.value.token, caught.value.column) == (token, column)
-    assert caught.value.expected or token in ("tcp", "udp")
+    assert caught.value.expected or token in ("tcp", "udp", "ip")
 
 
 def play(talk: str, *lines: str) -> list[Arrival]:
