@@ -1,0 +1,271 @@
+"""The lane ``tc``: OVS with ``hw-offload=true`` and ``tc-policy=skip_hw``.
+
+A packet meets the TC filters of its port first. What they do not take goes on in the OVS kernel
+datapath, where it stands: with the chain it missed in as its recirculation id and the connection
+that ``ct`` attached still on it (``struct tc_skb_ext``). A packet that has no megaflow either goes
+to vswitchd, whose megaflow then becomes a filter, or, if TC cannot hold it, a flow of the kernel
+datapath. Both share one conntrack.
+
+OVS 3.1 gives filters to any chain, whether or not a filter leads there. Where the megaflow before
+was refused, packets come to a recirculation id in the kernel datapath, find nothing (the megaflow
+is in TC) and go to vswitchd every time; it makes the same filter again, which is there already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from ovsct.bridge.bridge import Bridge
+from ovsct.bridge.datapath import Run
+from ovsct.bridge.odp import Home, Megaflow
+from ovsct.conntrack.netfilter import Netfilter
+from ovsct.conntrack.netfilter.entry import DST_NAT, SRC_NAT, Entry
+from ovsct.conntrack.ovs_kernel import OvsKernelTracker, update_key
+from ovsct.errors import InputError
+from ovsct.lane import STACK, Arrival, Drop, Event, Outcome, Output, Step, StepKind, Via
+from ovsct.lanes.ovs import OvsLane
+from ovsct.lower.kernel import Capabilities
+from ovsct.lower.reasons import Reason, Refusal
+from ovsct.lower.text import command_lines, refusal_lines
+from ovsct.lower.to_tc import Lowered, Lowering
+from ovsct.openflow.actions import OFPP_LOCAL
+from ovsct.openflow.flow import Flow
+from ovsct.packet.fields import CT_DNAT, CT_SNAT, SLOTS
+from ovsct.packet.packet import parse
+from ovsct.tc.chains import FilterError
+from ovsct.tc.filters import Installed
+from ovsct.tc.ingress import Fate, Result, TcIngress
+
+_RECIRC: Final = SLOTS["recirc_id"]
+_STATE: Final = SLOTS["ct_state"]
+_TO_OVS: Final = (Fate.MISS, Fate.STACK)
+_BY_TC: Final = (Via.TC,)
+_VIA: Final = {
+    (tc, hit, slow): tuple(
+        via for via, met in ((Via.TC, tc), (Via.DATAPATH, hit), (Via.SLOW, slow)) if met
+    )
+    for tc in (False, True) for hit in (False, True) for slow in (False, True)
+}  # fmt: skip
+
+
+@dataclass(slots=True)
+class Offloaded:
+    """A megaflow that is a filter: how it was lowered, the filter as it stands, and what the
+    megaflow had counted before (OVS: adjust_stats).
+    """
+
+    lowered: Lowered
+    installed: Installed
+    packets: int
+    bytes: int
+
+
+class TcLane(OvsLane):
+    """OVS over TC.
+
+    Args:
+        bridge: tables, groups and ports.
+        kernel: whose rules TC and conntrack follow, ``6.1`` or ``6.12``.
+        netfilter: the conntrack, if it is to be shared; its kernel is then taken.
+        skb_ext: whether the kernel was built with NET_TC_SKB_EXT; without it no megaflow that
+            recirculates is lowered, and that is how Debian's kernels are.
+        trace: whether outcomes carry steps.
+        vlan_limit: tags that OVS looks behind (``other_config:vlan-limit``).
+    """
+
+    def __init__(
+        self,
+        bridge: Bridge,
+        *,
+        kernel: str = "6.1",
+        netfilter: Netfilter | None = None,
+        skb_ext: bool = True,
+        trace: bool = False,
+        vlan_limit: int = 1,
+    ) -> None:
+        self.netfilter = netfilter if netfilter is not None else Netfilter(kernel=kernel)
+        super().__init__(
+            "tc", bridge, OvsKernelTracker(self.netfilter), "kernel",
+            trace=trace, vlan_limit=vlan_limit,
+        )  # fmt: skip
+        self.tc = self.make_ingress()
+        self.lowering = Lowering(
+            bridge.ports, Capabilities(recirc_sharing=skb_ext), skip_hw=self.skip_hw
+        )
+        self.offloaded: dict[Megaflow, Offloaded] = {}
+        self.refused: dict[Megaflow, Refusal] = {}
+        self.duplicates = 0
+        """How often vswitchd made a filter that was there already."""
+        self.datapath.on_install = self._install
+        self.datapath.on_remove = self._remove
+
+    skip_hw = True
+    """``tc-policy``: whether filters are kept from the NIC."""
+
+    def make_ingress(self) -> TcIngress:
+        """The TC in front of OVS; a lane with a NIC has another."""
+        return TcIngress((*self.bridge.ports, OFPP_LOCAL), self.netfilter)
+
+    # -- the way of a packet --------------------------------------------------------------------
+
+    def receive(self, packet: Arrival) -> Outcome:
+        """Take one frame.
+
+        Raises:
+            InputError: the port is not one of the bridge's.
+        """
+        now, port, frame = packet
+        self.now = now
+        if port not in self._ports:
+            raise InputError(
+                f"packet on port {port}, which the bridge does not have",
+                token=str(port),
+                expected=f"one of {', '.join(map(str, self.bridge.ports))}",
+            )
+        if len(frame) < 14:
+            return Outcome((), Drop.MALFORMED, ())
+        self.netfilter.manips = 0
+        steps: list[Step] | None = [] if self.trace else None
+        result = self.tc.run(parse(frame, port, self.vlan_limit), port, now, steps=steps)
+        if result.fate not in _TO_OVS:
+            self.packet_ins = ()
+            out = _to_bridge(result.outputs)
+            return Outcome(out, None if out else result.drop, _BY_TC, steps or ())
+        run = Run(now, self.trace)
+        caught = result.chain != 0 or result.fate is Fate.STACK
+        if caught:
+            self._hand_over(result, steps)
+        self.datapath.process(result.packet, run)
+        if run.deferred is not None:
+            self.datapath.finish(run)
+        self.packet_ins = run.packet_ins or ()
+        out = [*_to_bridge(result.outputs), *run.out] if result.outputs else run.out
+        return Outcome(
+            out,
+            None if out else run.drop or Drop.ACTIONS,
+            _VIA[caught, run.hit, run.slow],
+            [*steps, *run.steps] if steps is not None and run.steps is not None else (),
+        )
+
+    def _hand_over(self, result: Result, steps: list[Step] | None) -> None:
+        """``ovs_flow_key_extract()`` of a packet that TC had begun with (net/openvswitch/flow.c).
+
+        Its ct_state is that of the connection as it stands now; snat and dnat only if TC itself
+        translated the packet.
+        """
+        packet = result.packet
+        packet.reparse(packet.frame, self.vlan_limit)
+        chain = result.chain if result.fate is Fate.MISS else 0
+        packet.key = _RECIRC.put(packet.key, chain)
+        entry = packet.conn
+        if isinstance(entry, Entry):
+            update_key(packet, entry.zone)
+            nat = (CT_SNAT if entry.status & SRC_NAT else 0) | (
+                CT_DNAT if entry.status & DST_NAT else 0
+            )
+            packet.key |= (nat & self.netfilter.ovs_nat_bits()) << _STATE.shift
+        elif result.post_ct:
+            update_key(packet, result.zone)
+        if steps is not None:
+            text = f"no filter in chain {chain}: the datapath goes on with recirc_id({chain:#x})"
+            steps.append(Step(Via.TC, StepKind.RECIRCULATE, text))
+
+    # -- megaflows and filters ------------------------------------------------------------------
+
+    def _install(self, flow: Megaflow) -> Home:
+        """``parse_flow_put()``: TC first; what it does not take, the kernel datapath keeps."""
+        result = self.lowering.lower(flow)
+        if isinstance(result, Lowered):
+            try:
+                installed = self.tc.add(result.filter, self.now)
+            except FilterError as error:
+                if "EEXIST" in error.problem:
+                    # Not an error for OVS, nor a reason to ask the kernel datapath.
+                    self.duplicates += 1
+                    return Home.NOWHERE
+                result = Refusal(Reason.KERNEL, detail=str(error))
+            else:
+                self.offloaded[flow] = Offloaded(result, installed, flow.packets, flow.bytes)
+                return Home.ELSEWHERE
+        self.refused[flow] = result
+        return Home.CACHE
+
+    def _remove(self, flow: Megaflow) -> None:
+        offloaded = self.offloaded.pop(flow, None)
+        if offloaded is None:
+            self.refused.pop(flow, None)
+            return
+        _count(flow, offloaded)
+        entry = offloaded.installed.filter
+        self.tc.delete(entry.port, entry.chain, entry.prio, entry.handle, entry.protocol)
+
+    def collect(self) -> None:
+        """What revalidation does: bring the filters' counters into the megaflows."""
+        for flow, offloaded in self.offloaded.items():
+            _count(flow, offloaded)
+
+    # -- time and state -------------------------------------------------------------------------
+
+    def advance(self, now: float) -> Sequence[Event]:
+        """Let connections, the flow table, fragments and megaflows age until `now`."""
+        self.now = now
+        self.collect()
+        events = [
+            *self.tc.advance(now), *self.tracker.advance(now), *self.datapath.advance(now),
+        ]  # fmt: skip
+        events.sort(key=lambda event: event.at)
+        return events
+
+    def dump_flows(self) -> list[str]:
+        """The lines of ``ovs-appctl dpctl/dump-flows``: those of the kernel, then those in TC."""
+        self.collect()
+        return super().dump_flows()
+
+    def flow_stats(self) -> list[tuple[Flow, int, int]]:
+        """Every flow of the tables with its n_packets and n_bytes (of TC: without L2 header)."""
+        self.collect()
+        return super().flow_stats()
+
+    def lowered(self, to: str) -> list[str]:
+        """What is installed: ``odp`` the megaflows, ``tc`` commands that the real ``tc`` takes.
+
+        Megaflows that TC did not get stand at the end of the commands, as comments.
+
+        Raises:
+            InputError: this lane has no such thing.
+        """
+        if to == "odp":
+            return self.dump_flows()
+        if to != "tc":
+            raise InputError("the lane tc installs nothing of this kind", token=to,
+                             expected="odp or tc")  # fmt: skip
+        return list(self._commands())
+
+    def _commands(self) -> Iterator[str]:
+        notes = {each.installed: each.lowered.ignored for each in self.offloaded.values()}
+        for port in self.bridge.ports:
+            yield f"tc qdisc add dev p{port} ingress"
+        for port in self.bridge.ports:
+            for installed in self.tc.filters(port):
+                yield from command_lines(installed.filter, notes[installed])
+        for flow, refusal in self.refused.items():
+            yield from refusal_lines(flow, refusal)
+
+
+def _count(flow: Megaflow, offloaded: Offloaded) -> None:
+    """``nl_parse_flower_actions()``: of a filter's actions the one that counted most counts."""
+    counters = offloaded.installed.counters
+    flow.packets = offloaded.packets + max(counter.packets for counter in counters)
+    flow.bytes = offloaded.bytes + max(counter.bytes for counter in counters)
+    times = [counter.used for counter in counters if counter.used is not None]
+    if times:
+        flow.used = max(times)
+
+
+def _to_bridge(outputs: list[Output]) -> list[Output]:
+    """What filters send into is the host's own port, of which TC knows only the stack behind it."""
+    if any(output.port == STACK for output in outputs):
+        return [Output(OFPP_LOCAL, o.frame) if o.port == STACK else o for o in outputs]
+    return outputs

@@ -1,0 +1,25 @@
+"""What a kernel offers to OVS: what ovs-vswitchd probes when hw-offload is first enabled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ovsct.packet.fields import CT_EST, CT_NEW, CT_REL, CT_TRK
+from ovsct.tc.keys import FLOWER_CT_STATE
+
+CT_STATE_5_3 = CT_NEW | CT_EST | CT_REL | CT_TRK
+"""The bits of ct_state that flower knew first; inv and rpl came with 5.12."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """Of a kernel's TC, as OVS 3.1 probes it (lib/netdev-offload-tc.c).
+
+    `ct_state` are the bits that flower matches on (0: it knows no conntrack, 5.2 and older),
+    `multi_mask` whether filters of different masks may share a priority (4.19 and later),
+    `recirc_sharing` whether the kernel was built with CONFIG_NET_TC_SKB_EXT. No Debian kernel is.
+    """
+
+    ct_state: int = FLOWER_CT_STATE
+    multi_mask: bool = True
+    recirc_sharing: bool = True
