@@ -12,12 +12,10 @@ on the limits, and its translated tuple stays taken.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from random import Random
+from collections.abc import Sequence
 from typing import Final
 
 from ovsct.conntrack.request import Diverted, Track
-from ovsct.conntrack.timers import milliseconds
 from ovsct.conntrack.tuples import (
     KEY_SHIFT,
     V4_MASK,
@@ -27,21 +25,19 @@ from ovsct.conntrack.tuples import (
     unpack,
     zone_of,
 )
-from ovsct.conntrack.userspace_entry import DST, SRC, Entry, Rare, ZoneLimit, no_connection_bits
-from ovsct.conntrack.userspace_fragments import BATCH, Fragments, whole
+from ovsct.conntrack.userspace_entry import DST, SRC, Entry, Rare, no_connection_bits
+from ovsct.conntrack.userspace_fragments import BATCH, whole
 from ovsct.conntrack.userspace_helpers import FTP, Expectation, control_kind, helper_fits
 from ovsct.conntrack.userspace_key import original_tuple, unknown_bits
 from ovsct.conntrack.userspace_nat import ACTIONS, choose, translate
-from ovsct.conntrack.userspace_neutral import neutral
 from ovsct.conntrack.userspace_protocols import may_begin, new_entry, take
+from ovsct.conntrack.userspace_state import DEFAULT_ZONE, UserspaceState
 from ovsct.conntrack.userspace_steady import PLAIN, PLAIN_MASK, REPLY, steady
-from ovsct.conntrack.userspace_table import SWEEP_SECONDS, Table
 from ovsct.conntrack.userspace_tcp import TcpEntry, Verdict
-from ovsct.conntrack.userspace_timeouts import DEFAULT_TIMEOUTS, Timer, policy_timeouts
+from ovsct.conntrack.userspace_timeouts import Timer
 from ovsct.conntrack.userspace_validate import extract
-from ovsct.conntrack.userspace_watch import Watcher
 from ovsct.errors import OvsctError
-from ovsct.lane import Connection, Drop, Event
+from ovsct.lane import Drop
 from ovsct.packet.fields import (
     CT_DNAT,
     CT_EST,
@@ -65,62 +61,18 @@ _NO_CT: Final = ~CT_MASK
 _FRAG: Final = SLOTS["nw_frag"].mask
 _NAT_BITS: Final = CT_SNAT | CT_DNAT
 
-MAX_CONNECTIONS: Final = 3_000_000
-"""Default of ``dpctl/ct-set-maxconns``."""
-
-DEFAULT_ZONE: Final = -1
-"""The limit of all zones that have none of their own (``dpctl/ct-set-limits default=N``)."""
-
 RELATED: Final = 2
 """The bit of ``packet.ct_info`` that says that the packet is an ICMP error."""
 
 
-class UserspaceTracker:
+class UserspaceTracker(UserspaceState):
     """The ``userspace`` dialect of :class:`~ovsct.conntrack.request.Tracker`.
 
-    Args:
-        basis: start of the hash that picks from NAT ranges; OVS draws it when it starts.
-        dice: for the restarts of a long search for a free port; one seeded with 0 if not given.
-        max_connections: limit on all connections.
-        limits: zone to limit; zone -1 is the default that the others share.
-        policies: timeout policies by name: attribute to seconds.
-        check_sequence: check TCP sequence numbers (``dpctl/ct-enable-tcp-seq-chk``).
-        sweep: seconds from one sweep to the next.
-        fragments: how fragments are put together; with OVS's own settings if not given.
-        room: bytes free behind a packet, which FTP's translated addresses need; the dummy datapath
-            leaves none, and so translates none.
+    Its arguments, and what the control plane may ask of it, are those of
+    :class:`~ovsct.conntrack.userspace_state.UserspaceState`.
     """
 
-    def __init__(
-        self,
-        *,
-        basis: int = 0,
-        dice: Random | None = None,
-        max_connections: int = MAX_CONNECTIONS,
-        limits: Mapping[int, int] | None = None,
-        policies: Mapping[str, Mapping[str, int]] | None = None,
-        check_sequence: bool = True,
-        sweep: float = SWEEP_SECONDS,
-        fragments: Fragments | None = None,
-        room: int = 0,
-    ) -> None:
-        self.max_connections = max_connections
-        self.check_sequence = check_sequence
-        self._basis = basis
-        self._dice = dice or Random(0)
-        self._watcher = Watcher(room)
-        self._table = Table(milliseconds(sweep), self._watcher.forget)
-        self._entries = self._table.entries
-        self.fragments = fragments or Fragments()
-        self._plain: dict[int, int] = {}
-        self._plain_requests: list[Track] = []
-        self._established = DEFAULT_TIMEOUTS[Timer.TCP_ESTABLISHED]
-        self._limits = {zone: ZoneLimit(limit) for zone, limit in (limits or {}).items()}
-        self._policies: dict[str | None, tuple[int, ...]] = {None: DEFAULT_TIMEOUTS}
-        for name, attributes in (policies or {}).items():
-            self.set_policy(name, attributes)
-
-    # -- what the datapath asks for ---------------------------------------------------------
+    __slots__ = ()
 
     def track(self, packet: Packet, request: Track, now: float) -> Diverted | None:
         """Run `packet` through the tracker; see :class:`~ovsct.conntrack.request.Tracker`.
@@ -133,11 +85,7 @@ class UserspaceTracker:
             self._sweep(now_ms)
         key = packet.key
         plain = self._plain.get(id(request))
-        if (
-            plain is not None
-            and key & PLAIN_MASK == PLAIN
-            and packet.conn is None
-        ):
+        if plain is not None and key & PLAIN_MASK == PLAIN and packet.conn is None:
             forward = key >> KEY_SHIFT & V4_MASK | plain
             entry = self._entries.get(forward)
             if (
@@ -151,80 +99,6 @@ class UserspaceTracker:
         elif plain is None:
             self._learn(request)
         return self._process(packet, request, now_ms)
-
-    def clear(self, packet: Packet) -> None:
-        """ct_clear: detach the packet from its connection and zero its conntrack fields."""
-        packet.conn = None
-        packet.ct_info = 0
-        packet.key &= _NO_CT
-
-    def advance(self, now: float) -> Sequence[Event]:
-        """Let time pass; what ended until `now` (seconds), in order of time."""
-        now_ms = milliseconds(now)
-        table = self._table
-        if now_ms >= table.next_sweep:
-            self._sweep(now_ms)
-        else:
-            table.expire(now_ms)
-        if not table.events:
-            return ()
-        events, table.events = table.events, []
-        return events
-
-    def connections(self, now: float) -> Sequence[Connection]:
-        """What lives at `now` (seconds), in the neutral form, oldest first."""
-        now_ms = milliseconds(now)
-        return [neutral(entry, now_ms) for entry in self._table.living(now_ms)]
-
-    @property
-    def unswept(self) -> int:
-        """How many connections have ended, but still count and hold their translated tuple."""
-        return self._table.unswept
-
-    @property
-    def count(self) -> int:
-        """Connections that count on the limit: those that live, and those not yet swept."""
-        return self._table.count
-
-    # -- what the control plane asks for ----------------------------------------------------
-
-    def set_policy(self, name: str, attributes: Mapping[str, int]) -> None:
-        """Install or change a timeout policy; connections read it at their next refresh."""
-        self._policies[name] = policy_timeouts(attributes)
-
-    def set_limit(self, zone: int, limit: int) -> None:
-        """``dpctl/ct-set-limits``: at most `limit` connections in `zone` (-1: the default)."""
-        if zone in self._limits:
-            self._limits[zone].limit = limit
-        else:
-            self._limits[zone] = ZoneLimit(limit)
-
-    def delete_limit(self, zone: int) -> None:
-        """``dpctl/ct-del-limits``."""
-        self._limits.pop(zone, None)
-
-    def limits(self) -> dict[int, tuple[int, int]]:
-        """Zone to its limit and count, -1 for the default."""
-        return {zone: (limit.limit, limit.count) for zone, limit in self._limits.items()}
-
-    def flush(self, zone: int | None = None) -> None:
-        """``dpctl/flush-conntrack``: forget all connections, or those of one zone, at once."""
-        self._table.flush(zone)
-
-    def flush_tuple(self, tuple_: int, now: float) -> bool:
-        """Forget the connection with this tuple as it came in; False if there is none."""
-        found = self._table.lookup(tuple_, milliseconds(now))
-        if found is None or found.node:
-            return False
-        self._table.free_now(found.entry)
-        return True
-
-    def _sweep(self, now_ms: int) -> None:
-        """What OVS has threads of its own for."""
-        self._table.sweep(now_ms)
-        self.fragments.clean(now_ms)
-
-    # -- the long way -----------------------------------------------------------------------
 
     def _learn(self, request: Track) -> None:
         """Note a request that asks for nothing but the state: the short cut serves it."""
