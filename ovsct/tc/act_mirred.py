@@ -72,6 +72,9 @@ def _make_ingress(action: Mirred, verdict: int, counter: Counter, engine: TcIngr
         p.note(StepKind.OUTPUT, f"into port {port}")
         if engine.come_in(p, port):
             counter.overlimits += 1
+        else:
+            # The copy still waits somewhere and shares the fragments.
+            p.pieces = ()
         return verdict
 
     return mirred

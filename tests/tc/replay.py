@@ -93,7 +93,7 @@ def outputs(found: list[list[Any]]) -> list[list[Any]]:
     return sorted(shown, key=str)
 
 
-def same_connections(kernel: list[str], model: list[str], *, timeouts: bool = True) -> bool:
+def same_connections(kernel: list[str], model: list[str]) -> bool:
     """Whether two dumps agree; a timeout may be a second off, since jiffies began elsewhere."""
     if len(kernel) != len(model):
         return False
@@ -103,6 +103,6 @@ def same_connections(kernel: list[str], model: list[str], *, timeouts: bool = Tr
         one, two = _TIMEOUT.match(left), _TIMEOUT.match(right)
         if not one or not two or _TIMEOUT.sub(r"\1 ", left) != _TIMEOUT.sub(r"\1 ", right):
             return False
-        if timeouts and abs(int(one[2]) - int(two[2])) > 1:
+        if abs(int(one[2]) - int(two[2])) > 1:
             return False
     return True

@@ -11,24 +11,19 @@ from tests.tc.replay import KERNELS, load, outputs, replay, same_connections
 CASES = [(kernel, case) for kernel in KERNELS for case in load(kernel)]
 IDS = [f"{kernel}-{case['name']}" for kernel, case in CASES]
 
-GC = "6.1's gc of conntrack lengthens the timeout of offloaded connections, within a minute"
-TIMEOUT_UNKNOWN = {("6.1", "talk_udp"): GC}
-"""Cases whose timeouts depend on when the kernel happened to look; the model leaves that out."""
-
 
 @pytest.mark.parametrize(("kernel", "case"), CASES, ids=IDS)
 def test_agrees_with_the_kernel(kernel: str, case: dict[str, Any]) -> None:
     got = replay(case, kernel)
-    timeouts = (kernel, case["name"]) not in TIMEOUT_UNKNOWN
     for number, step in enumerate(case["steps"]):
         assert outputs(got.out[number]) == outputs(step.get("out", [])), f"step {number}"
         if "conntrack" in step:
             seen = got.conntrack[number]
-            same = same_connections(step["conntrack"], seen, timeouts=timeouts)
+            same = same_connections(step["conntrack"], seen)
             assert same, f"step {number}: {step['conntrack']} but {seen}"
     if case["steps"]:
         seen = got.conntrack[-1]
-        same = same_connections(case["conntrack"], seen, timeouts=timeouts)
+        same = same_connections(case["conntrack"], seen)
         assert same, f"at the end: {case['conntrack']} but {seen}"
     assert got.counters == case["counters"]
 
