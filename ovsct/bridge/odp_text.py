@@ -23,7 +23,7 @@ from ovsct.bridge.odp_values import (
     zero_or_hex,
 )
 from ovsct.conntrack.request import Nat, NatKind, Track
-from ovsct.packet.fields import SLOTS, VLAN_PRESENT
+from ovsct.packet.fields import CT_TUPLE_MASK, FIELDS, SLOTS, VLAN_PRESENT
 from ovsct.packet.packet import (
     DL_TYPE_NONE,
     ETH_ARP,
@@ -135,6 +135,11 @@ _RECIRC = SLOTS["recirc_id"]
 _IN_PORT = SLOTS["in_port"]
 _DL_TYPE = SLOTS["dl_type"]
 _PROTO = SLOTS["nw_proto"]
+_CT_PROTO = SLOTS["ct_nw_proto"]
+
+
+_ONES: Final = {"ipv6_label": FIELDS["ipv6_label"].ones}
+"""What counts as a full mask where that is not all of the slot."""
 
 
 def _attribute(text: AttributeText, key: int, mask: int) -> str | None:
@@ -143,7 +148,7 @@ def _attribute(text: AttributeText, key: int, mask: int) -> str | None:
         slot = SLOTS[member.slot]
         bits = slot.get(mask)
         if bits:
-            value = member.write(slot.get(key), bits, slot.ones)
+            value = member.write(slot.get(key), bits, _ONES.get(member.slot, slot.ones))
             parts.append(f"{member.name}={value}" if member.name else value)
     return f"{text.name}({','.join(parts)})" if parts else None
 
@@ -336,8 +341,12 @@ def format_megaflow(flow: odp.Megaflow, now: float) -> str:
         used = "never"
     else:
         used = f"{max(0.0, now - flow.used):.3f}s"
+    mask = flow.mask
+    if not _CT_PROTO.get(flow.packet_key):
+        # OVS odp_flow_key_from_flow__(): no tuple without a protocol, not even where it is matched.
+        mask &= ~CT_TUPLE_MASK
     text = (
-        f"{format_key(flow.packet_key, flow.mask)}, packets:{flow.packets}, bytes:{flow.bytes},"
+        f"{format_key(flow.packet_key, mask)}, packets:{flow.packets}, bytes:{flow.bytes},"
         f" used:{used}"
     )
     if flow.tcp_flags:

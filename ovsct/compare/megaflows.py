@@ -28,9 +28,9 @@ def comparable_flows(
 
     Args:
         lines: those of ``dpctl/dump-flows``.
-        floods: FLOOD, ALL or NORMAL are used. OVS goes through its ports then in the order of a hash
-            table, which turns with every change of the flows: outputs that follow each other are
-            put in order.
+        floods: FLOOD, ALL or NORMAL are used. OVS goes through its ports then in the order of a
+            hash table, which turns with every change of the flows: outputs that follow each other
+            are put in order.
         local: the datapath's number of the bridge's own port, which is rewritten to OpenFlow's.
 
     Raises:

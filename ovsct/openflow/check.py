@@ -40,8 +40,19 @@ def _need_prereq(action: Action, field: Field, packet: Packet) -> None:
         )
 
 
-def _source(action: Action, src: Subfield, packet: Packet) -> None:
-    _need_prereq(action, src.field, packet)
+_UNSAYABLE: Final = frozenset({"dl_vlan", "dl_vlan_pcp", "skb_priority", "tun_ttl", "tun_tos"})
+"""Fields without a number of their own in OpenFlow: a subfield of one cannot be said."""
+
+
+def _subfield(action: Action, part: Subfield, packet: Packet) -> None:
+    _need_prereq(action, part.field, packet)
+    if part.field.name in _UNSAYABLE:
+        raise _refuse(
+            action,
+            f"OpenFlow has no number for bits of {part.field.name}",
+            "OFPBMC_BAD_FIELD",
+            "write vlan_vid, vlan_pcp or vlan_tci" if "vlan" in part.field.name else None,
+        )
 
 
 def _output(action: ofp.Output, _: Packet) -> None:
@@ -99,13 +110,16 @@ def _set_field(action: ofp.SetField, packet: Packet) -> None:
             "OFPBAC_MATCH_INCONSISTENT",
             "push_vlan first, or write mod_vlan_vid",
         )
+    if action.field.name == "dl_vlan_pcp" and action.spelled == "set_field":
+        hint = "write vlan_pcp, or mod_vlan_pcp"
+        raise _refuse(action, "dl_vlan_pcp cannot be set", "OFPBAC_BAD_SET_LEN", hint)
     if action.field.name == "vlan_tci":
         packet.tags[0] = bool(action.value & VLAN_PRESENT)
 
 
 def _move(action: ofp.Move, packet: Packet) -> None:
-    _need_prereq(action, action.src.field, packet)
-    _need_prereq(action, action.dst.field, packet)
+    _subfield(action, action.src, packet)
+    _subfield(action, action.dst, packet)
 
 
 def _push_vlan(action: ofp.PushVlan, packet: Packet) -> None:
@@ -166,7 +180,7 @@ def _ct(action: ofp.Ct, packet: Packet) -> None:
         raise _refuse(action, "alg=tftp needs a match on udp", inconsistent)
     if isinstance(action.zone, Subfield):
         # OVS returns here: with a zone from a field, what is nested is not checked.
-        _source(action, action.zone, packet)
+        _subfield(action, action.zone, packet)
         return
     wanted = {4: ETH_IPV4, 6: ETH_IPV6}
     if action.nat and action.nat.family and wanted[action.nat.family] != packet.dl_type:
@@ -202,12 +216,12 @@ def _write_actions(action: ofp.WriteActions, packet: Packet) -> None:
 
 _CHECKS: Final[dict[type[Action], Callable[[Any, Packet], None]]] = {
     ofp.Output: _output,
-    ofp.OutputField: lambda a, p: _source(a, a.src, p),
+    ofp.OutputField: lambda a, p: _subfield(a, a.src, p),
     ofp.Enqueue: _enqueue,
     ofp.SetField: _set_field,
     ofp.Move: _move,
-    ofp.StackPush: lambda a, p: _source(a, a.src, p),
-    ofp.StackPop: lambda a, p: _source(a, a.dst, p),
+    ofp.StackPush: lambda a, p: _subfield(a, a.src, p),
+    ofp.StackPop: lambda a, p: _subfield(a, a.dst, p),
     ofp.PushVlan: _push_vlan,
     ofp.StripVlan: _strip_vlan,
     ofp.DecTtl: _dec_ttl,
@@ -307,11 +321,30 @@ def verify(actions: tuple[Action, ...], outer: str | None = None) -> None:
             case ofp.Clone():
                 verify(action.actions, "clone")
             case ofp.WriteActions():
+                for nested in action.actions:
+                    _verify_in_set(nested)
                 verify(action.actions, "write_actions")
             case ofp.Ct():
                 verify(action.exec, "ct")
             case _:
                 pass
+
+
+_NOT_IN_A_SET: Final = (
+    ofp.OutputField, ofp.StackPush, ofp.StackPop, ofp.Clone, ofp.Note, ofp.Exit, ofp.Enqueue,
+    ofp.PopQueue, ofp.CheckPktLarger, ofp.Conjunction,
+)  # fmt: skip
+
+
+def _verify_in_set(action: Action) -> None:
+    """OVS ofpacts_decode_for_action_set()."""
+    # controller() with no more than a length is an output to OVS.
+    special = (isinstance(action, ofp.Output) and action.max_len is not None) or (
+        isinstance(action, ofp.Controller)
+        and action != ofp.Controller(action.max_len, span=action.span)
+    )
+    if special or isinstance(action, _NOT_IN_A_SET):
+        raise _refuse(action, "an action set cannot hold this action", "OFPBAC_BAD_TYPE")
 
 
 def _verify_conjunction(actions: tuple[Action, ...]) -> None:

@@ -138,6 +138,7 @@ _ARP_ADDRESSES: Final = _mask("arp_sha", "arp_tha")
 _ND_FIELDS: Final = _mask("nd_target", "nd_reserved", "nd_options_type")
 _TCP_FLAGS: Final = SLOTS["tcp_flags"].mask
 _LABELS: Final = SLOTS["mpls_lse"].mask
+_OF_FIRST: Final = ("tcp_src", "tcp_dst", "tcp_flags")
 
 _CONDITIONAL: Final = (
     _L3 | _L3_ANY | _PROTO | _PORTS | _L3_V6 | _ARP_ADDRESSES | _ND_FIELDS | _TCP_FLAGS | _LABELS
@@ -174,7 +175,11 @@ def normalize(match: Match) -> tuple[Match, tuple[str, ...]]:
     value, mask = match.value, match.mask
     if not mask & (_CONDITIONAL | CT_TUPLE_MASK):
         return match, ()
-    lost = mask & _CONDITIONAL & ~_sayable(Packet.of(match, 0))
+    packet = Packet.of(match, 0)
+    lost = mask & _CONDITIONAL & ~_sayable(packet)
+    if packet.later and packet.nw_proto in (6, 17, 132) and mask & ~lost & (_PORTS | _TCP_FLAGS):
+        field = next(name for name in _OF_FIRST if FIELDS[name].mask & mask)
+        raise _refuse_field(match, field, "packets that are no later fragments (OFPBMC_BAD_PREREQ)")
     if lost & _LABEL and _DL_TYPE.get(value) == ETH_IPV4:
         raise _refuse_field(match, "ipv6_label", "ipv6 (OFPBMC_BAD_PREREQ)")
     if mask & CT_TUPLE_MASK:

@@ -95,6 +95,10 @@ class Ofctl:
             self.command("del-meters")
             self._has_meters = bool(meters.lines)
             self._add_meters(_lines(meters))
+        if self._has_groups:
+            # Flows go first: deleting a group that one flow names twice kills the program
+            # (assertion in ofproto_rule_remove__(), 3.1).
+            self._apply("add-flows", [_DELETE_ALL])
         if self._has_groups or groups.lines:
             self._has_groups = bool(groups.lines)
             self._apply("add-groups", [_DELETE_ALL, *_lines(groups)])

@@ -45,6 +45,8 @@ def _set_field(reader: Reader, item: Item) -> Action:
         raise wrong("the two low bits of nw_tos are not DSCP", item, "a multiple of 4")
     if field.name == "dl_vlan" and value > 0xFFF:
         raise wrong("there is no such VLAN", item, "0 to 4095")
+    if value & ~mask:
+        raise wrong("the value has bits that its mask leaves out (OFPBMC_BAD_WILDCARDS)", item)
     mask &= whole_mask(field)
     return ofp.SetField(field, value & mask, mask, span=item.span)
 
