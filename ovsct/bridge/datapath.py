@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 from ovsct.bridge import odp
 from ovsct.bridge.odp_text import format_actions, format_key
 from ovsct.bridge.translate import translate
+from ovsct.conntrack.netfilter.fragments import refragment
 from ovsct.conntrack.request import Tracker
 from ovsct.errors import OvsctError
 from ovsct.lane import CONTROLLER, Drop, Event, EventKind, Output, Step, StepKind, Via
@@ -35,6 +36,9 @@ DEFER_SLOTS: Final = 9
 
 MAX_IDLE: Final = 10.0
 """Seconds after which an unused megaflow is removed (``other_config:max-idle``)."""
+
+MAX_L2: Final = 18
+"""Kernel: no more than an Ethernet header and one tag in front of what is to be cut again."""
 
 _RETAG: Final = (odp.PushVlan, odp.PopVlan, odp.PushMpls)
 
@@ -121,8 +125,11 @@ class Datapath:
         self._next_expiry = math.inf
         self._counted: dict[Flow, tuple[int, int]] = {}
         self._fdb_version = bridge.fdb.version
+        self._ident = 0
         self._compilers: dict[type, Compiler] = {
-            odp.Output: lambda a, rest, tags: (_output, a.port),
+            odp.Output: lambda a, rest, tags: (
+                (self._output_kernel, (a.port, not rest)) if self.kernel else (_output, a.port)
+            ),
             odp.Set: lambda a, rest, tags: (_set, (a.value, a.mask)),
             odp.PushVlan: lambda a, rest, tags: (_push_vlan, (a.tpid, a.tci)),
             odp.PopVlan: lambda a, rest, tags: (_pop_vlan, None),
@@ -374,6 +381,19 @@ class Datapath:
         table = state.table if state is not None else 0
         run.packet_ins.append(PacketIn(packet.frame, action.reason, table, action.cookie))
         run.out.append(Output(CONTROLLER, packet.frame))
+
+    def _output_kernel(self, packet: Packet, argument: tuple[int, bool], run: Run) -> None:
+        """Kernel: what was reassembled is cut again (net/openvswitch/actions.c do_output())."""
+        port, last = argument
+        if not packet.mru or run.cut is not None:
+            _output(packet, port, run)
+        elif packet.l3 > MAX_L2:
+            run.drop = Drop.MTU
+            run.note(Via.DATAPATH, StepKind.DROP, "L2 header too long to fragment")
+        else:
+            self._ident += 1
+            for frame in refragment(packet, packet.pieces if last else (), self._ident):
+                run.out.append(Output(port, frame))
 
     def _ct_clear(self, packet: Packet, _argument: None, _run: Run) -> None:
         self.tracker.clear(packet)

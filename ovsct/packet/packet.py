@@ -70,10 +70,11 @@ class Packet:
     offsets of those headers in the frame (0: not there), `end` the offset behind the last byte of
     the IP packet, padding left out. `conn` is the connection that conntrack attached, opaque to
     every other room, and `ct_info` the tracker's own note on how it is attached. `mru` is the
-    size in bytes of the largest fragment it was reassembled from (0: it was not).
+    size in bytes of the largest fragment it was reassembled from (0: it was not), and `pieces` the
+    sizes of the data of all of them, in order of their offsets, as long as the packet is no copy.
     """
 
-    __slots__ = ("conn", "ct_info", "end", "frame", "key", "l3", "l4", "mru")
+    __slots__ = ("conn", "ct_info", "end", "frame", "key", "l3", "l4", "mru", "pieces")
 
     def __init__(self, frame: bytes, key: int, l3: int, l4: int, end: int) -> None:
         self.frame = frame
@@ -84,6 +85,7 @@ class Packet:
         self.conn: object | None = None
         self.ct_info = 0
         self.mru = 0
+        self.pieces: tuple[int, ...] = ()
 
     def fork(self) -> Packet:
         """A copy that can be changed without changing this one."""

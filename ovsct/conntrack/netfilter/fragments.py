@@ -95,7 +95,7 @@ class Reassembly:
                 return BAD
             packet.reparse(packet.frame[: packet.l3] + frame)
             packet.mru = max(queue.df_size, queue.max_size)
-            self.sizes = tuple(len(queue.pieces[at]) for at in sorted(queue.pieces))
+            packet.pieces = self.sizes = tuple(len(queue.pieces[at]) for at in sorted(queue.pieces))
         return answer
 
     def _add(self, queue: _Queue, piece: _Piece) -> str:
