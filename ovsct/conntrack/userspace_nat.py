@@ -8,8 +8,7 @@ of the other one.
 from __future__ import annotations
 
 from collections.abc import Callable
-from random import Random
-from typing import Final
+from typing import Final, Protocol
 from zlib import crc32
 
 from ovsct.conntrack.request import Nat, NatKind
@@ -40,8 +39,29 @@ MAX_ADDRESSES: Final = 0xFFFFFFFF
 """So many addresses of an IPv6 range are used at most."""
 
 
+class Dice(Protocol):
+    """A source of random numbers, such as ``random.Random``."""
+
+    def getrandbits(self, k: int, /) -> int:
+        """A number of `k` bits."""
+        ...
+
+
+class Sequence32:
+    """The same numbers each time, of up to 32 bits: what is drawn from if nothing else is given."""
+
+    def __init__(self, start: int) -> None:
+        self._drawn = 0
+        self._start = start
+
+    def getrandbits(self, k: int, /) -> int:
+        """A number of `k` bits, at most 32."""
+        self._drawn += 1
+        return crc32(self._drawn.to_bytes(8, "big"), self._start) >> (32 - k)
+
+
 def choose(
-    forward: int, reverse: int, nat: Nat, taken: Callable[[int], bool], basis: int, dice: Random
+    forward: int, reverse: int, nat: Nat, taken: Callable[[int], bool], basis: int, dice: Dice
 ) -> int | None:
     """The reverse tuple of a new connection under `nat` (OVS ``nat_get_unique_tuple()``).
 
@@ -109,7 +129,7 @@ def _destination_range(parts: Parts, nat: Nat, hashed: int) -> tuple[int, int, i
 
 
 def _search(
-    back: Parts, side: str, ports: tuple[int, int, int], taken: Callable[[int], bool], dice: Random
+    back: Parts, side: str, ports: tuple[int, int, int], taken: Callable[[int], bool], dice: Dice
 ) -> int | None:
     """Try the ports of a range one after the other (OVS ``nat_get_unique_l4()``)."""
     current, low, high = ports

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from random import Random
 from typing import Final
 
 from ovsct.conntrack.request import Track
 from ovsct.conntrack.timers import milliseconds
 from ovsct.conntrack.userspace_entry import ZoneLimit
 from ovsct.conntrack.userspace_fragments import Fragments
+from ovsct.conntrack.userspace_nat import Dice, Sequence32
 from ovsct.conntrack.userspace_neutral import neutral
 from ovsct.conntrack.userspace_table import SWEEP_SECONDS, Table
 from ovsct.conntrack.userspace_timeouts import DEFAULT_TIMEOUTS, Timer, policy_timeouts
@@ -30,7 +30,8 @@ class UserspaceState:
 
     Args:
         basis: start of the hash that picks from NAT ranges; OVS draws it when it starts.
-        dice: for the restarts of a long search for a free port; one seeded with 0 if not given.
+        dice: draws where a long search for a free port starts anew (a ``random.Random`` will do); a
+            fixed sequence from `basis` on if not given.
         max_connections: limit on all connections.
         limits: zone to limit; zone -1 is the default that the others share.
         policies: timeout policies by name: attribute to seconds.
@@ -50,7 +51,7 @@ class UserspaceState:
         self,
         *,
         basis: int = 0,
-        dice: Random | None = None,
+        dice: Dice | None = None,
         max_connections: int = MAX_CONNECTIONS,
         limits: Mapping[int, int] | None = None,
         policies: Mapping[str, Mapping[str, int]] | None = None,
@@ -62,7 +63,7 @@ class UserspaceState:
         self.max_connections = max_connections
         self.check_sequence = check_sequence
         self._basis = basis
-        self._dice = dice or Random(0)
+        self._dice = dice or Sequence32(basis)
         self._watcher = Watcher(room)
         self._table = Table(milliseconds(sweep), self._watcher.forget)
         self._entries = self._table.entries

@@ -310,6 +310,25 @@ DIALOGUES = (
         (0.0, (SNAT, LOOK), u(), "new|trk|snat"),
         (0.0, (SNAT, SECOND_PORT), u(), "new|trk|snat"),
     )),
+    Dialogue("found 1: what is left of a translated connection", (
+        (0.0, SNAT, a("S"), "new|trk|snat"),
+        (0.0, BARE, a("R", 101), "est|trk|snat"),
+        (0.0, SNAT, a("S", 5000), "new|trk|snat"),
+        (0.0, BARE, _segment(B, C, 80, 1000, "SA", 1, 5001), "inv|trk"),
+        (0.0, BARE, _segment(B, C, 80, 1001, "SA", 1, 5001), "est|rpl|trk|dnat"),
+    ), dump=("tcp,orig=(src=10.0.0.1,dst=10.0.0.8,sport=1000,dport=80),"
+             "reply=(src=10.0.0.8,dst=10.0.0.77,sport=80,dport=1001),zone=1,"
+             "protoinfo=(state=ESTABLISHED)",)),
+    Dialogue("found 2: force does not turn a translated connection round", (
+        (0.0, SNAT, u(), "new|trk|snat"),
+        (0.0, FORCE, u(53, B, C, 1000), "est|rpl|trk"),
+    )),
+    Dialogue("found 9: ICMP by number", (
+        (0.0, COMMIT, ip(A, B, 58, b"\x81" + bytes(19)), "inv|trk"),
+        (0.0, COMMIT, ip(A, B, 58, b"\x80" + bytes(19)), "new|trk"),
+        (0.0, COMMIT, ip(B, A, 58, b""), "est|rpl|trk"),
+    ), dump=("icmpv6,orig=(src=10.0.0.1,dst=10.0.0.8,id=0,type=0,code=0),"
+             "reply=(src=10.0.0.8,dst=10.0.0.1,id=0,type=0,code=0),zone=1",)),
     Dialogue("0.2 bare nat that commits", (
         (0.0, Track(zone=1, commit=True, nat=Nat()), u(), "new|trk"),
         (0.0, LOOK, u(53, B, A, 1000), "new|trk"),
