@@ -6,12 +6,13 @@ skip_sw); a packet runs through hardware first, and software goes on where hardw
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from ovsct.conntrack.netfilter import Netfilter
-from ovsct.lane import Step, StepKind
+from ovsct.conntrack.netfilter.entry import NAT_MASK, Entry
+from ovsct.lane import Event, Step, StepKind
 from ovsct.nic.offload import HwFlowTable
 from ovsct.nic.pipeline import Missed, Pipeline, Sent, actions_text
 from ovsct.nic.profile import Profile
@@ -50,6 +51,9 @@ class NicIngress(TcIngress):
         netfilter: the conntrack of the host.
         profile: what the NIC can do.
         to_nic: how a filter becomes a rule.
+
+    `refused` are the filters that are in software only; `news` says in words what became of every
+    filter that was added, until somebody empties it.
     """
 
     def __init__(
@@ -65,8 +69,10 @@ class NicIngress(TcIngress):
         self.hw_flows = HwFlowTable(netfilter, profile, self.rules, self.ct, self.pipeline)
         self.flows = self.hw_flows
         self.refused: dict[Installed, NotInHw] = {}
+        self.news: list[str] = []
         self._to_nic = to_nic
         self._now = 0.0
+        self._handed: Missed | None = None
 
     # -- filters --------------------------------------------------------------------------------
 
@@ -99,12 +105,15 @@ class NicIngress(TcIngress):
         if installed.filter.port not in self.nic_ports:
             return
         made = self._to_nic(installed.filter, self.profile, self.nic_ports)
+        where = f"the filter at chain {installed.filter.chain} prio {installed.filter.prio}"
         if isinstance(made, NicRule):
             full = self.rules.add(made, installed)
             if full is None:
+                self.news.append(f"{where} is in hardware")
                 return
             made = _FULL[full]
         self.refused[installed] = made
+        self.news.append(f"{where} is not in hardware: {made.reason}: {made.words}")
 
     def _withdraw(self, installed: Installed, now: float) -> None:
         self.refused.pop(installed, None)
@@ -128,11 +137,35 @@ class NicIngress(TcIngress):
             return Missed([], packet, 0)
         return self.pipeline.run(packet, port, steps)
 
+    def hand(self, missed: Missed) -> None:
+        """Keep what hardware missed for the next :meth:`run`."""
+        self._handed = missed
+
+    def run(
+        self, packet: Packet, port: int, now: float, chain: int = 0,
+        steps: list[Step] | None = None,
+    ) -> Result:  # fmt: skip
+        """Software takes what was handed up, or, if nothing was, `packet`."""
+        missed, self._handed = self._handed, None
+        if missed is None:
+            return super().run(packet, port, now, chain, steps)
+        return self.go_on(missed, port, now, steps)
+
+    def advance(self, now: float) -> Sequence[Event]:
+        """Let flows, hardware, connections and fragments age until `now` (seconds)."""
+        self._now = now
+        return super().advance(now)
+
     def go_on(self, missed: Missed, port: int, now: float, steps: list[Step] | None) -> Result:
         """Software takes a packet where hardware left off; copies that left already come first."""
         self._now = now
         packet, standing = missed.packet, missed.standing
         if standing is None:
+            entry = packet.conn
+            if isinstance(entry, Entry):
+                # OVS, if the packet gets there, takes the connection's translation for the
+                # packet's: what the driver hands up does not say (ovs_ct_fill_key()).
+                self.netfilter.manips = entry.status & NAT_MASK
             result = super().run(packet, port, now, missed.chain, steps)
         else:
             result = self._resume(packet, port, now, standing.installed, missed.action, steps)

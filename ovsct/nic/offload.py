@@ -21,7 +21,6 @@ from typing import Final
 from ovsct.conntrack import tuples
 from ovsct.conntrack.flowtable import GC_INTERVAL, Flow, FlowTable
 from ovsct.conntrack.netfilter import Netfilter
-from ovsct.conntrack.netfilter.view import describe
 from ovsct.conntrack.netfilter.entry import (
     ESTABLISHED,
     ESTABLISHED_REPLY,
@@ -31,6 +30,7 @@ from ovsct.conntrack.netfilter.entry import (
     SEEN_REPLY,
     Entry,
 )
+from ovsct.conntrack.netfilter.view import describe
 from ovsct.conntrack.timers import NEVER, milliseconds
 from ovsct.lane import Event, EventKind
 from ovsct.nic.pipeline import Pipeline, meta_text, pack_meta

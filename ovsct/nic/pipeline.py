@@ -50,7 +50,8 @@ class Missed(NamedTuple):
 
     `packet` is as the hardware left it, with the connection attached that it last hit; `chain` is
     the one that software begins with (its head). With `standing` it goes on at action number
-    `action` of that rule's filter instead. `outputs` are the copies that have left already.
+    `action` of that rule's filter instead. `outputs` are the copies that have left already;
+    `begun` says whether any rule was met at all.
     """
 
     outputs: list[Output]
@@ -58,6 +59,7 @@ class Missed(NamedTuple):
     chain: int
     standing: Standing | None = None
     action: int = 0
+    begun: bool = False
 
 
 class Pipeline:
@@ -96,6 +98,7 @@ class Pipeline:
                         break
             else:
                 return self._miss(w)
+            w.begun = True
             program = standing.program
             if program is None:
                 program = _compile(standing)
@@ -224,7 +227,7 @@ class Pipeline:
                 return Sent(w.outputs, None if w.outputs else Drop.LOST)
             packet.conn = again.entry
             packet.ct_info = again.info
-        return Missed(w.outputs, packet, w.chain)
+        return Missed(w.outputs, packet, w.chain, begun=w.begun)
 
 
 class _Walk:
@@ -233,8 +236,8 @@ class _Walk:
     that translates had it.
     """
 
-    __slots__ = ("chain", "hit", "key", "outputs", "packet", "protocol", "size", "steps",
-                 "translated")  # fmt: skip
+    __slots__ = ("begun", "chain", "hit", "key", "outputs", "packet", "protocol", "size",
+                 "steps", "translated")  # fmt: skip
 
     def __init__(self, packet: Packet, steps: list[Step] | None) -> None:
         frame = packet.frame
@@ -247,6 +250,7 @@ class _Walk:
         self.key = header_key(packet)
         self.outputs: list[Output] = []
         self.steps = steps
+        self.begun = False
         self.chain = 0
         self.hit: HwEntry | None = None
         self.translated = False
@@ -303,7 +307,9 @@ def _translate(packet: Packet, hit: HwEntry) -> None:
 
 def state_text(state: int) -> str:
     """ct_state bits as ``+trk+est``."""
-    return "".join(f"+{name}" for name, bit in CT_STATE_NAMES if state & bit) or "-trk"
+    if not state & CT_TRK:
+        return "-trk"
+    return "+trk" + "".join(f"+{name}" for name, bit in CT_STATE_NAMES if state & bit & ~CT_TRK)
 
 
 def meta_text(meta: int) -> str:

@@ -139,7 +139,8 @@ def get_profile(
         wanted: a name of :data:`PROFILES`, a profile, or a mapping of a profile's values in which
             ``base`` may name the profile that it changes; sets of bits are lists of names.
         kernel: ``6.1`` or ``6.12``.
-        delay: seconds, in place of the profile's insertion delay.
+        delay: seconds, in place of the profile's insertion and removal delays: they are of one
+            work queue.
 
     Raises:
         InputError: there is no such profile, or a value is not one that a profile has.
@@ -154,7 +155,8 @@ def get_profile(
         changes.setdefault("name", "user")
         profile = replace(base, **{key: _value(key, given) for key, given in changes.items()})
     if delay is not None:
-        profile = replace(profile, insertion_delay=_value("insertion_delay", delay))
+        seconds = _value("insertion_delay", delay)
+        profile = replace(profile, insertion_delay=seconds, removal_delay=seconds)
     return profile
 
 
