@@ -279,5 +279,5 @@ class TcIngress:
             OvsctError: it has two tags, or IPv6 extension headers.
         """
         l3, protocol = network_header(p.packet.frame)
-        for frame in send_in_pieces(p.packet, l3, protocol, pieces):
+        for frame in send_in_pieces(p.packet, l3, protocol, pieces, self.netfilter.choose):
             p.outputs.append(Output(port, frame))

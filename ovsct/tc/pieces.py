@@ -6,23 +6,30 @@ while the packet still hangs together from them, else they are as large as the l
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from ovsct.conntrack.netfilter.fragments import refragment
 from ovsct.errors import OvsctError
 from ovsct.packet.packet import ETH_IPV4, VLAN_TYPES, Packet
 
+_IDENTS: Final = (1 << 32) - 1
+
 TCP_HEADER: Final = 20
 """Bytes that the kernel pulls together to read or rewrite a TCP header."""
 
 
-def send_in_pieces(packet: Packet, l3: int, protocol: int, pieces: tuple[int, ...]) -> list[bytes]:
+def send_in_pieces(
+    packet: Packet, l3: int, protocol: int, pieces: tuple[int, ...], draw: Callable[[int, str], int]
+) -> list[bytes]:
     """The frames that `packet` leaves as.
 
     Args:
         l3: offset of the network header, behind the first tag.
         protocol: its Ethernet type.
         pieces: the payload sizes (bytes) that it came in, empty if it is to be cut anew.
+        draw: called with the number of candidates and what they are for, gives an index; the
+            kernel draws the identification of IPv6 fragments at random.
 
     Raises:
         OvsctError: it has two tags, or IPv6 extension headers.
@@ -37,7 +44,8 @@ def send_in_pieces(packet: Packet, l3: int, protocol: int, pieces: tuple[int, ..
     data = packet.end - l3 - header
     if not pieces or sum(pieces) != data or any(size > room for size in pieces):
         pieces = _cut(data, room)
-    return refragment(packet, pieces)
+    ident = 0 if v4 else 1 + draw(_IDENTS, "IPv6 fragment identification")
+    return refragment(packet, pieces, ident)
 
 
 def _cut(left: int, room: int) -> tuple[int, ...]:
