@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from ovsct.conntrack.netfilter.fragments import refragment
+from ovsct.conntrack.netfilter.fragments import cut_anew, refragment
 from ovsct.errors import OvsctError
 from ovsct.packet.packet import ETH_IPV4, VLAN_TYPES, Packet
 
@@ -43,15 +43,7 @@ def send_in_pieces(
     room = packet.mru - header - (0 if v4 else 8)
     data = packet.end - l3 - header
     if not pieces or sum(pieces) != data or any(size > room for size in pieces):
-        pieces = _cut(data, room)
+        pieces = cut_anew(data, room)
     ident = 0 if v4 else 1 + draw(_IDENTS, "IPv6 fragment identification")
     return refragment(packet, pieces, ident)
 
-
-def _cut(left: int, room: int) -> tuple[int, ...]:
-    """``ip_frag_next()``: as much as fits, all but the last a multiple of 8."""
-    sizes = []
-    while left > room:
-        sizes.append(room & ~7)
-        left -= sizes[-1]
-    return (*sizes, left)

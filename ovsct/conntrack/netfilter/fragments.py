@@ -290,8 +290,7 @@ def refragment(packet: Packet, sizes: Sequence[int] = (), ident: int = 0) -> lis
     body = frame[l3 + header : end]
     room = mru - header - (0 if v4 else 8)
     if sum(sizes) != len(body) or any(size > room for size in sizes):
-        step = room & ~7
-        sizes = [min(step, len(body) - at) for at in range(0, len(body), step)]
+        sizes = cut_anew(len(body), room)
     cut = _cut_v4 if v4 else _cut_v6
     frames = []
     at = 0
@@ -301,6 +300,15 @@ def refragment(packet: Packet, sizes: Sequence[int] = (), ident: int = 0) -> lis
         frames.append(frame[:l3] + start + body[at : at + size])
         at += size
     return frames
+
+
+def cut_anew(left: int, room: int) -> tuple[int, ...]:
+    """``ip_frag_next()``: as much data as fits (`room` bytes), all but the last a multiple of 8."""
+    sizes = []
+    while left > room:
+        sizes.append(room & ~7)
+        left -= sizes[-1]
+    return (*sizes, left)
 
 
 def _cut_v4(whole: bytes, at: int, size: int, last: bool, ident: int) -> bytes:
