@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 from traffic import FIREWALL, datagrams, established, handshakes, openings
 
 from ovsct.bridge.bridge import Bridge
+from ovsct.compare.events import read_events
 from ovsct.lane import Arrival, Lane
 from ovsct.lanes.hw import HwLane
 from ovsct.lanes.ovs_kernel import OvsKernel
 from ovsct.lanes.ovs_userspace import OvsUserspace
 from ovsct.lanes.tc import TcLane
 from ovsct.openflow.text.flow_text import read_flows
+from ovsct.packet.pcapng import PcapngWriter
 
 LANES: dict[str, Callable[[Bridge], Lane]] = {
     "ovs-userspace": OvsUserspace,
@@ -80,3 +83,30 @@ def test_bytes_a_connection(benchmark: BenchmarkFixture, name: str) -> None:
     after, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     benchmark.extra_info["bytes a connection"] = round((after - before) / count)
+
+
+@pytest.mark.parametrize("size", [0, 1400])
+@pytest.mark.parametrize("name", ["ovs-userspace", "ovs-kernel", "tc"])
+def test_capture_to_lane(
+    benchmark: BenchmarkFixture, tmp_path: Path, name: str, size: int
+) -> None:
+    """The same, the reading of the capture (pcapng) included."""
+    capture = tmp_path / "established.pcapng"
+    with capture.open("wb") as file:
+        writer = PcapngWriter(file, (1, 2))
+        for packet in (*handshakes(100), *established(100, 200, size)):
+            writer.write(*packet)
+    lane = _lane(name)
+
+    def run() -> int:
+        receive, advance = lane.receive, lane.advance
+        sent = 0
+        for event in read_events(str(capture)):
+            advance(event.at)
+            if isinstance(event, Arrival) and receive(event).out:
+                sent += 1
+        return sent
+
+    sent = benchmark.pedantic(run, rounds=1)
+    assert sent == 40300
+    benchmark.extra_info["packets a second"] = round(sent / benchmark.stats.stats.mean)
