@@ -10,7 +10,7 @@ import click
 from ovsct.cli.progress import progress
 from ovsct.cli.setup import make_setup, setup_options
 from ovsct.compare.events import read_events
-from ovsct.compare.lockstep import follow
+from ovsct.compare.lockstep import Follower
 from ovsct.errors import InputError
 from ovsct.lane import Arrival, Lane
 from ovsct.lanes.make import close, make
@@ -42,14 +42,15 @@ def lower(
     running = make(name, config)
     try:
         lowered = _lowered(running, name, to)
+        follower = Follower(running)
         with progress(events, name) as tick:
             happenings = read_events(events, port=port, tick=tick, known=config.ports)
             for event in happenings:
                 if isinstance(event, Arrival):
-                    follow(running, event.at)
+                    follower.packet(event.at)
                     running.receive(event)
                 else:
-                    running.advance(event.at)
+                    follower.until(event.at)
         for line in lowered():
             click.echo(line)
     finally:

@@ -13,7 +13,7 @@ import click
 from ovsct.cli.progress import progress
 from ovsct.cli.setup import flows_option, make_setup, setup_options
 from ovsct.compare.events import Happening, read_events
-from ovsct.compare.lockstep import JUDGES
+from ovsct.compare.lockstep import JUDGES, Follower
 from ovsct.errors import InputError
 from ovsct.lane import Arrival, Event, Lane, Outcome
 from ovsct.lanes.make import LANES, close, make
@@ -90,18 +90,14 @@ def _write(lane: Lane, happenings: Iterable[Happening], show: Show, at_once: boo
     write: Callable[[str], object] = sys.stdout.write
     bulk = 1 if at_once else BULK
     lines: list[str] = []
-    judge = lane.name in JUDGES
-    receive, advance = lane.receive, lane.advance
+    receive, follower = lane.receive, Follower(lane)
     n = 0
-    now = None
     try:
         for event in happenings:
             if type(event) is Arrival:
                 n += 1
-                if event.at != now:
-                    now = event.at
-                    if not judge and (events := advance(now)):
-                        _tell(events)
+                if event.at >= follower.due:
+                    _tell(follower.until(event.at))
                 lines.append(show(n, event, receive(event)))
                 if len(lines) >= bulk:
                     write("".join(lines))
@@ -109,8 +105,7 @@ def _write(lane: Lane, happenings: Iterable[Happening], show: Show, at_once: boo
                     if at_once:
                         sys.stdout.flush()
             else:
-                now = event.at
-                _tell(lane.advance(now))
+                _tell(follower.until(event.at))
     finally:
         # Also if the next record is wrong: what came before it happened.
         write("".join(lines))
@@ -128,15 +123,14 @@ def _summarize(lane: Lane, happenings: Iterable[Happening]) -> None:
     from ovsct.report.text import tally_table
 
     tally = Tally()
-    judge = lane.name in JUDGES
-    receive, advance, add = lane.receive, lane.advance, tally.add
+    receive, follower, add = lane.receive, Follower(lane), tally.add
     for event in happenings:
-        if isinstance(event, Arrival):
-            if not judge and (events := advance(event.at)):
-                _tell(events)
+        if type(event) is Arrival:
+            if event.at >= follower.due:
+                _tell(follower.until(event.at))
             add(receive(event))
         else:
-            _tell(advance(event.at))
+            _tell(follower.until(event.at))
     click.echo(tally_table({lane.name: tally}))
 
 

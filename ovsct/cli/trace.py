@@ -11,7 +11,7 @@ import click
 from ovsct.cli.setup import flows_option, make_setup, setup_options, with_ports
 from ovsct.compare.event_line import event_line, is_time, time_of
 from ovsct.compare.events import Advance, Happening
-from ovsct.compare.lockstep import follow
+from ovsct.compare.lockstep import Follower
 from ovsct.errors import InputError
 from ovsct.lane import Arrival, Lane
 from ovsct.lanes.make import LANES, close, make
@@ -71,14 +71,15 @@ def _follow_all(
 ) -> None:
     from ovsct.report.text import trace_text
 
+    follower = Follower(lane)
     for number, (text, happening) in enumerate(zip(packets, happenings, strict=True), start=1):
         if isinstance(happening, Advance):
-            events = lane.advance(happening.at)
+            events = follower.until(happening.at)
             click.echo(trace_text(number, happening, None, events))
             continue
         if not _SAYS_NUMBERS.search(text):
             happening = happening._replace(frame=sequences.filled(happening.frame))
-        events = follow(lane, happening.at)
+        events = follower.packet(happening.at)
         outcome = lane.receive(happening)
         sequences.saw(happening.frame, outcome.out)
         click.echo(trace_text(number, happening, outcome, events))

@@ -7,6 +7,7 @@ a packet was dropped is told but not compared, since lanes drop the same packet 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -70,9 +71,38 @@ class Row(NamedTuple):
     alike: bool
 
 
-def follow(lane: Lane, at: float) -> Sequence[Event]:
-    """Let a model's time pass until `at`; a judge's clock follows the packets by itself."""
-    return () if lane.name in JUDGES else lane.advance(at)
+TICK: Final = 0.01
+"""Seconds of packets within which a lane is not told the time again.
+
+Packets carry their own times, and all that is looked up is as old as it is; what the telling does
+is sweep (expire what nobody looks up, age by counters), which costs as much as the lane is full.
+Kernels and switches sweep every jiffy, second or half second: ten milliseconds are always finer.
+"""
+
+
+class Follower:
+    """Tells a lane the time as packets come: at the first, and then once a :data:`TICK`.
+
+    Every command that runs packets through lanes tells it so, so that they come to the same. A
+    judge's clock follows the packets by itself.
+    """
+
+    __slots__ = ("_advance", "due")
+
+    def __init__(self, lane: Lane) -> None:
+        self._advance = lane.advance
+        self.due = math.inf if lane.name in JUDGES else -math.inf
+        """From which time on a packet is reason to tell it; a loop may look here itself."""
+
+    def packet(self, at: float) -> Sequence[Event]:
+        """A packet comes at `at` (seconds): what time brought until then, if it is told."""
+        return self.until(at) if at >= self.due else ()
+
+    def until(self, at: float) -> Sequence[Event]:
+        """Time passes until `at` (seconds): what that brought."""
+        if self.due != math.inf:
+            self.due = at + TICK
+        return self._advance(at)
 
 
 class Lockstep:
@@ -85,6 +115,7 @@ class Lockstep:
 
     def __init__(self, lanes: Sequence[Lane], rule: Rule | None = None) -> None:
         self.lanes = tuple(lanes)
+        self._followers = tuple(Follower(lane) for lane in lanes)
         self.rule = rule or Rule.for_lanes(lane.name for lane in lanes)
         self._place = -1
         self._n = 0
@@ -95,9 +126,9 @@ class Lockstep:
         arrival = happening if isinstance(happening, Arrival) else None
         self._n += arrival is not None
         taken = []
-        for lane in self.lanes:
+        for lane, follower in zip(self.lanes, self._followers, strict=True):
             try:
-                taken.append(self._take(lane, happening.at, arrival, look))
+                taken.append(self._take(lane, follower, happening.at, arrival, look))
             except InputError as error:
                 raise error.at(file=f"packet {self._n} in lane {lane.name}") from None
         first = self.rule.comparable(taken[0].out)
@@ -105,8 +136,10 @@ class Lockstep:
         return Row(self._place, self._n, happening, tuple(taken), alike)
 
     @staticmethod
-    def _take(lane: Lane, at: float, arrival: Arrival | None, look: bool) -> Taken:
-        events = lane.advance(at) if arrival is None else follow(lane, at)
+    def _take(
+        lane: Lane, follower: Follower, at: float, arrival: Arrival | None, look: bool
+    ) -> Taken:
+        events = follower.until(at) if arrival is None else follower.packet(at)
         before = lane.connections() if look else None
         outcome = lane.receive(arrival) if arrival is not None else None
         left = outcome.out if outcome is not None else ()

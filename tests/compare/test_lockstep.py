@@ -33,6 +33,13 @@ def test_the_time_of_a_judge_follows_its_packets() -> None:
     assert judge.advanced == [5.0]
 
 
+def test_packets_that_come_close_upon_each_other_tell_the_time_once() -> None:
+    lane = FakeLane("a")
+    times = [0.0, 0.004, 0.01, 0.011, 0.0199, 0.021, 5.0, 5.001]
+    list(lockstep([lane], [*packets(*times), Advance(5.002), *packets(5.003)]))
+    assert lane.advanced == [0.0, 0.01, 0.021, 5.0, 5.002]
+
+
 def test_the_order_across_ports_counts_only_between_models() -> None:
     one, other = sent(Output(2, A), Output(1, B)), sent(Output(1, B), Output(2, A))
     for name, alike in (("b", False), ("real-ovs", True)):
