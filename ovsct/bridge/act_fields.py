@@ -37,7 +37,7 @@ MAX_MPLS_LABELS: Final = 3
 # OVS takes nw_proto 0 for "no network header", so that whatever sets a network field looks at it
 # (3.1.1, CVE-2023-1668, lib/meta-flow.c mf_set_mask_l3_prereqs(); Debian's 3.1.0 has it too).
 _LOOKS_AT_PROTO: Final = frozenset(
-    ("ip_src", "ip_dst", "ipv6_src", "ipv6_dst", "ipv6_label", "ip_dscp", "nw_ecn", "nw_ttl",
+    ("ip_src", "ip_dst", "ipv6_src", "ipv6_dst", "ipv6_label", "nw_tos", "nw_ecn", "nw_ttl",
      "arp_op", "arp_sha", "arp_tha", "arp_spa", "arp_tpa")
 )  # fmt: skip
 _MOD_LOOKS_AT_PROTO: Final = frozenset(("mod_nw_tos",))

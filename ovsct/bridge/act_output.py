@@ -7,6 +7,7 @@ OVS ``xlate_output_action()``, ``compose_output_action__()``, ``xlate_group_acti
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ovsct.bridge import odp
 from ovsct.bridge.act_emit import emit
@@ -41,14 +42,19 @@ def output_to(ctx: Context, port: int, last: bool, max_len: int = 65535) -> None
             if other != in_port:
                 emit(ctx, other)
     elif port == of.OFPP_CONTROLLER:
-        reason = "action_set" if ctx.in_action_set else "action"
-        send_to_controller(ctx, max_len, reason, 0)
+        send_to_controller(ctx, max_len, _output_reason(ctx), 0)
     elif port == of.OFPP_NONE:
         return
     elif port == in_port:
         ctx.note(StepKind.NOTE, "skipping output to input port")
     else:
         emit(ctx, port)
+
+
+def _output_reason(ctx: Context) -> str:
+    if ctx.in_bucket:
+        return "group"
+    return "action_set" if ctx.in_action_set else "action"
 
 
 _NO_TRUNCATION = (
@@ -82,10 +88,14 @@ def output_field(ctx: Context, action: of.OutputField, last: bool, _rest: Rest) 
         output_to(ctx, port, last)
 
 
-def send_to_controller(ctx: Context, max_len: int, reason: str, controller_id: int) -> None:
+def send_to_controller(
+    ctx: Context, max_len: int, reason: str, controller_id: int, userdata: bytes = b""
+) -> None:
     """OVS ``xlate_controller_action()``: takes a recirculation id, as the real one does."""
     commit(ctx)
-    number = ctx.bridge.recirc.allocate(frozen_state(ctx, ctx.table, (), None))
+    # Only a packet-in that is to go on keeps the action set (xlate_controller_action()).
+    state = frozen_state(ctx, ctx.table, (), None)
+    number = ctx.bridge.recirc.allocate(replace(state, action_set=(), userdata=userdata))
     ctx.recirc_ids.append(number)
     cookie = ctx.rule.cookie if ctx.rule is not None else 0
     ctx.odp.append(odp.Userspace(reason, controller_id, max_len, number, cookie))
@@ -97,7 +107,8 @@ def controller(ctx: Context, action: of.Controller, _last: bool, _rest: Rest) ->
         raise OvsctError("controller(pause) is not modelled yet")
     if action.meter_id is not None:
         raise OvsctError("controller(meter_id) is not modelled yet")
-    send_to_controller(ctx, action.max_len, action.reason, action.controller_id)
+    reason = _output_reason(ctx) if action.plain else action.reason
+    send_to_controller(ctx, action.max_len, reason, action.controller_id, action.userdata)
 
 
 def enqueue(ctx: Context, action: of.Enqueue, last: bool, _rest: Rest) -> None:
@@ -134,7 +145,9 @@ def goto_table(ctx: Context, action: of.GotoTable, last: bool, _rest: Rest) -> N
 def _bucket(ctx: Context, actions: Sequence[of.Action], last: bool) -> None:
     flow, was_mpls = ctx.flow, ctx.was_mpls
     ctx.depth += 1
+    ctx.in_bucket = True
     walk_actions(ctx, as_list(actions), last)
+    ctx.in_bucket = False
     ctx.depth -= 1
     if ctx.freezing:
         finish_freezing(ctx)
@@ -252,6 +265,8 @@ def write_actions(ctx: Context, action: of.WriteActions, _last: bool, _rest: Res
         for item in action.actions:
             if isinstance(item, of.Output):
                 ctx.flow = slot.put(ctx.flow, item.port)
+            elif isinstance(item, of.Controller):
+                ctx.flow = slot.put(ctx.flow, of.OFPP_CONTROLLER)
             elif isinstance(item, of.Group):
                 ctx.flow = slot.put(ctx.flow, of.OFPP_UNSET)
                 ctx.action_set_has_group = True

@@ -19,6 +19,9 @@ _ORDER: Final = (
 _FINAL: Final = (of.Ct, of.CtClear, of.Resubmit, of.Output, of.Group)
 """Lowest priority first; of equals the later one wins."""
 
+_CHANGES: Final = (of.SetField, of.Move, of.SetMplsTtl, of.SetQueue)
+"""May stand there more than once and run in order; what is in none of the three is passed over."""
+
 
 def as_list(action_set: Sequence[of.Action]) -> list[of.Action]:
     """The action list that `action_set` stands for; empty if it has no final action."""
@@ -27,13 +30,19 @@ def as_list(action_set: Sequence[of.Action]) -> list[of.Action]:
     final: of.Action | None = None
     rank = -1
     for action in action_set:
-        kind = type(action)
+        kind: type[of.Action] = type(action)
+        if isinstance(action, of.Output) and action.max_len is not None:
+            continue
+        if isinstance(action, of.Controller):
+            if not action.plain:
+                continue
+            kind = of.Output
         if kind in _ORDER:
             slots[kind] = action
         elif kind in _FINAL:
             if _FINAL.index(kind) >= rank:
                 final, rank = action, _FINAL.index(kind)
-        else:
+        elif kind in _CHANGES:
             in_order.append(action)
     if final is None:
         return []

@@ -55,6 +55,7 @@ class Bridge:
         self.tables: dict[int, Classifier[Flow]] = {}
         self.groups: dict[int, Group] = {group.group_id: group for group in groups}
         self.recirc = RecircIds()
+        self.kernel_queues = False
         self.fdb = MacTable()
         for flow in flows:
             self.add_flow(flow)
@@ -71,6 +72,12 @@ class Bridge:
         """The ports in the order in which FLOOD and ALL reach them."""
         return (*self.ports, OFPP_LOCAL)
 
-    def queue_priority(self, _queue: int) -> int | None:
-        """The skb priority that stands for a queue; None where queues are not known."""
-        return None
+    def queue_priority(self, queue: int) -> int | None:
+        """The skb priority that stands for a queue; None if there is no such queue.
+
+        OVS ``dpif_netdev_queue_to_priority()`` and ``dpif_netlink_queue_to_priority()``: in a
+        kernel it is a class of the qdisc 1:.
+        """
+        if not self.kernel_queues:
+            return queue
+        return 0x10000 | (queue + 1) if queue < 0xF000 else None

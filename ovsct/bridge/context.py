@@ -33,9 +33,9 @@ class Context:
     __slots__ = (
         "action_set", "action_set_has_group", "base", "blame", "bridge", "conntracked", "depth",
         "entry_port", "error", "exit", "flow", "freezing", "frozen_actions", "handlers",
-        "in_action_set", "learned", "mask", "missed", "now", "odp", "orig_priority", "reading",
-        "recirc_ids", "resubmits", "rule", "rules", "side_effects", "slow", "stack", "steps",
-        "table", "thawed", "upcall", "update_dp_hash", "was_mpls",
+        "in_action_set", "in_bucket", "learned", "mask", "missed", "now", "odp", "orig_priority",
+        "reading", "recirc_ids", "resubmits", "rule", "rules", "side_effects", "slow", "stack",
+        "steps", "table", "thawed", "upcall", "update_dp_hash", "was_mpls",
     )  # fmt: skip
 
     def __init__(
@@ -75,6 +75,7 @@ class Context:
         self.exit = False
         self.thawed = False
         self.in_action_set = False
+        self.in_bucket = False
         self.error: str | None = None
         self.slow: str | None = None
         self.missed: Drop | None = None

@@ -117,6 +117,7 @@ class Datapath:
         self.tracker = tracker
         self.vlan_limit = vlan_limit
         self.kernel = dialect == "kernel"
+        bridge.kernel_queues = self.kernel
         # Every megaflow matches in_port and recirc_id: they choose the short list to search.
         self._subtables: dict[int, list[tuple[int, dict[int, odp.Megaflow]]]] = {}
         self._elsewhere: dict[odp.Megaflow, None] = {}

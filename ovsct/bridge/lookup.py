@@ -126,7 +126,9 @@ def go_to_table(
         deeper = table <= old_table
         old_rule, ctx.rule = ctx.rule, rule
         ctx.depth += deeper
+        in_bucket, ctx.in_bucket = ctx.in_bucket, False
         walk_actions(ctx, rule.actions, last)
+        ctx.in_bucket = in_bucket
         ctx.depth -= deeper
         ctx.rule = old_rule
     else:

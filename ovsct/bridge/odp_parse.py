@@ -76,6 +76,7 @@ def _names(names: tuple[tuple[str, int], ...]) -> Reader:
 _FRAGMENTS: Final = {"no": 0, "first": 1, "later": 3}
 _READERS: Final[dict[Callable[[int, int, int], str], Reader]] = {
     odp_values.decimal: _masked(_number),
+    odp_values.octet: lambda text, _: _masked(_number)(text, 0xFF),
     odp_values.zero_or_hex: _masked(_number),
     odp_values.ethernet: _masked(lambda text: int(text.replace(":", ""), 16)),
     odp_values.ipv4: _masked(lambda text: int(IPv4Address(text))),
@@ -215,18 +216,15 @@ def _read_tag(inner: str, into: _Key, depth: int, tpid: tuple[int, int] | None) 
 
 
 def _read_labels(inner: str, into: _Key) -> None:
-    """``label=1,tc=0,ttl=64,bos=1`` (masks, of tc and bos without 0x), or ``lse0=v/m,lse1=...``."""
-    lse = bits = 0
+    """``label=1,tc=0,ttl=64,bos=1,label=...``; masks of tc and bos are hex without 0x."""
+    at = -1
     for part in inner.split(","):
         name, _, text = part.partition("=")
         value, slash, mask = text.partition("/")
-        if name.startswith("lse"):
-            into.put(_LSES[int(name[3:])], _number(value), int(mask, 16) if slash else 0xFFFFFFFF)
-            continue
+        at += name == "label"
         shift, ones = _LSE_PARTS[name]
-        lse |= _number(value) << shift
-        bits |= (int(mask, 16) if slash else ones) << shift
-    into.put(_LSES[0], lse, bits)
+        bits = int(mask, 16) if slash else ones
+        into.put(_LSES[at], _number(value) << shift, bits << shift)
 
 
 _LINE: Final = re.compile(

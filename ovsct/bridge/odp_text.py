@@ -19,6 +19,7 @@ from ovsct.bridge.odp_values import (
     hexadecimal,
     ipv4,
     ipv6,
+    octet,
     tcp_flags,
     zero_or_hex,
 )
@@ -99,7 +100,7 @@ _ARP: Final = _attr(
 )  # fmt: skip
 _NETWORK: Final = {ETH_IPV4: _IPV4, ETH_IPV6: _IPV6, ETH_ARP: _ARP, ETH_RARP: _ARP}
 _PORTS: Final = (("src", "tp_src", decimal), ("dst", "tp_dst", decimal))
-_TYPES: Final = (("type", "tp_src", decimal), ("code", "tp_dst", decimal))
+_TYPES: Final = (("type", "tp_src", octet), ("code", "tp_dst", octet))
 _TRANSPORT: Final = {
     (ETH_IPV4, PROTO_TCP): "tcp", (ETH_IPV6, PROTO_TCP): "tcp",
     (ETH_IPV4, PROTO_UDP): "udp", (ETH_IPV6, PROTO_UDP): "udp",
@@ -131,6 +132,7 @@ KEY_ATTRIBUTES: Final = (
 """What a printed key can hold besides ports, types, tags and labels, which are no plain slots."""
 
 _LSES: Final = ("mpls_lse", "mpls_lse1", "mpls_lse2")
+_BOS: Final = 0x100
 _RECIRC = SLOTS["recirc_id"]
 _IN_PORT = SLOTS["in_port"]
 _DL_TYPE = SLOTS["dl_type"]
@@ -154,23 +156,27 @@ def _attribute(text: AttributeText, key: int, mask: int) -> str | None:
 
 
 def _mpls(key: int, mask: int) -> str | None:
-    parts = []
+    """All labels that the packet shows, with masks unless every one is matched exactly."""
+    stack = []
     for name in _LSES:
         lse, bits = SLOTS[name].get(key), SLOTS[name].get(mask)
-        if not bits:
-            continue
-        if bits == 0xFFFFFFFF and name == _LSES[0] and not SLOTS[_LSES[1]].get(mask):
-            parts.append(
-                f"label={lse >> 12},tc={lse >> 9 & 7},ttl={lse & 255},bos={lse >> 8 & 1}"
-            )
-        elif name == _LSES[0] and not SLOTS[_LSES[1]].get(mask):
-            parts.append(
-                f"label={lse >> 12}/{bits >> 12:#x},tc={lse >> 9 & 7}/{bits >> 9 & 7:x},"
-                f"ttl={lse & 255}/{bits & 255:#x},bos={lse >> 8 & 1}/{bits >> 8 & 1:x}"
-            )
-        else:
-            parts.append(f"lse{_LSES.index(name)}={lse:#x}/{bits:#x}")
-    return f"mpls({','.join(parts)})" if parts else None
+        if lse or bits:
+            stack.append((lse, bits))
+        if lse & _BOS:
+            break
+    if not any(bits for _, bits in stack):
+        return None
+    exact = all(bits == 0xFFFFFFFF for _, bits in stack)
+    return f"mpls({','.join(_label(lse, bits, exact) for lse, bits in stack)})"
+
+
+def _label(lse: int, bits: int, exact: bool) -> str:
+    if exact:
+        return f"label={lse >> 12},tc={lse >> 9 & 7},ttl={lse & 255},bos={lse >> 8 & 1}"
+    return (
+        f"label={lse >> 12}/{bits >> 12:#x},tc={lse >> 9 & 7}/{bits >> 9 & 7:x},"
+        f"ttl={lse & 255}/{bits & 255:#x},bos={lse >> 8 & 1}/{bits >> 8 & 1:x}"
+    )
 
 
 def _vlan(tci: int, mask: int) -> str:

@@ -15,6 +15,11 @@ def decimal(value: int, mask: int, ones: int) -> str:
     return f"{value}" if mask == ones else f"{value}/{mask:#x}"
 
 
+def octet(value: int, mask: int, _ones: int) -> str:
+    """As :func:`decimal`, of eight bits that lie in a wider slot (an ICMP type)."""
+    return decimal(value, mask & 0xFF, 0xFF)
+
+
 def zero_or_hex(value: int, mask: int, ones: int) -> str:
     """``0``, ``0x1f`` or ``0x1f/0xff``: C's ``%#x``."""
     text = f"{value:#x}" if value else "0"

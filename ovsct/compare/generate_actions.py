@@ -75,6 +75,7 @@ _PLACES: Final[tuple[tuple[int, Callable[[Dice], str]], ...]] = (
 _CONTROLLER: Final = (
     "controller", "controller:20", "controller(max_len=60)", "controller(reason=no_match)",
     "controller(reason=invalid_ttl,max_len=10)", "controller(id=1)",
+    "controller(userdata=01.02.03)",
 )  # fmt: skip
 
 

@@ -144,7 +144,7 @@ SETS: Final = (
     _word("mod_vlan_pcp", _of(0, 5), _any, tags=True),
     _word("mod_dl_src", _of(*draw.MACS), _any), _word("mod_dl_dst", _of(*draw.MACS), _any),
     _word("mod_nw_src", _of(*draw.V4), _ipv4), _word("mod_nw_dst", _of(*draw.V4), _ipv4),
-    _word("mod_nw_tos", _of(0, 16, 184), _ip), _word("mod_nw_ecn", _of(0, 2), _ip),
+    _word("mod_nw_ecn", _of(0, 2), _ip),
     _word("mod_nw_ttl", _of(64, 1), _ip),
     _word("mod_tp_src", _of(*draw.PORTS), _ports), _word("mod_tp_dst", _of(*draw.PORTS), _ports),
 )  # fmt: skip

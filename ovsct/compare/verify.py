@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import TracebackType
@@ -28,6 +28,7 @@ from ovsct.openflow.text.flow_text import format_flow, read_flows
 from ovsct.openflow.text.group_text import read_groups
 from ovsct.oracle.ofctl import Refused
 from ovsct.oracle.real_ovs import Options, RealOvs, comparable
+from ovsct.oracle.vswitchd import VswitchdDied
 from ovsct.packet.describe import describe
 
 _MAX_IDLE: Final = 1_000_000_000
@@ -164,6 +165,21 @@ class Verifier:
         return verdict
 
 
+    def still(self, difference: Difference) -> Callable[[Case], bool]:
+        """Whether a case differs in the same way: what shrinking asks."""
+
+        def asked(case: Case) -> bool:
+            try:
+                found = self.run(case).difference
+            except VswitchdDied:
+                raise
+            except OvsctError:
+                return False
+            return found is not None and found.kind is difference.kind
+
+        return asked
+
+
 def _read(case: Case) -> tuple[list[Flow], list[Group], InputError | None]:
     try:
         return read_flows("\n".join(case.flows)), read_groups("\n".join(case.groups)), None
@@ -197,6 +213,9 @@ class _Run:
         else:
             if self._at(None):
                 self._flow_stats()
+        if self.verdict.difference is not None:
+            # Counters that are not pushed yet would be pushed to the flows of the next case.
+            self.real.purge()
         self.verdict.coverage.megaflows(self.model.datapath.megaflows())
 
     def _differ(
@@ -228,7 +247,11 @@ class _Run:
         answer = self.real.receive(arrival)
         mine, theirs = comparable(outcome).out, comparable(answer).out
         if mine != theirs:
-            self.verdict.difference = Difference(Kind.OUTPUTS, n, _frames(mine), _frames(theirs))
+            if not self._differ(Kind.OUTPUTS, n, _frames(mine), _frames(theirs)):
+                # The same frames in another order.
+                self.verdict.difference = Difference(
+                    Kind.OUTPUTS, n, _frames(mine), _frames(theirs)
+                )
             return False
         ins = [f"reason={i.reason} table={i.table} cookie={i.cookie:#x}" for i in _on_wire(self)]
         real_ins = [

@@ -117,6 +117,11 @@ class Controller(Action):
     pause: bool = False
     meter_id: int | None = None
 
+    @property
+    def plain(self) -> bool:
+        """Whether it says no more than a length: to OVS it is an output then."""
+        return self == Controller(self.max_len)
+
 
 @dataclass(frozen=True, slots=True)
 class Enqueue(Action):

@@ -338,10 +338,8 @@ _NOT_IN_A_SET: Final = (
 
 def _verify_in_set(action: Action) -> None:
     """OVS ofpacts_decode_for_action_set()."""
-    # controller() with no more than a length is an output to OVS.
     special = (isinstance(action, ofp.Output) and action.max_len is not None) or (
-        isinstance(action, ofp.Controller)
-        and action != ofp.Controller(action.max_len, span=action.span)
+        isinstance(action, ofp.Controller) and not action.plain
     )
     if special or isinstance(action, _NOT_IN_A_SET):
         raise _refuse(action, "an action set cannot hold this action", "OFPBAC_BAD_TYPE")
