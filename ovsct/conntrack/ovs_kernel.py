@@ -245,6 +245,8 @@ class OvsKernelTracker:
 
     def advance(self, now: float) -> Sequence[Event]:
         """What expired until `now`: held fragments, then connections."""
+        if not len(self.fragments):
+            return self.netfilter.advance(now)
         return [*self.fragments.advance(now), *self.netfilter.advance(now)]
 
     def connections(self, now: float) -> Sequence[Connection]:

@@ -449,6 +449,8 @@ class Netfilter:
     def advance(self, now: float) -> Sequence[Event]:
         """Let time pass until `now` (seconds): what expired, in order of time."""
         ms = milliseconds(now)
+        if self.timers.next_deadline() > ms:
+            return ()
         events = []
         for e in self.timers.due(ms):
             ended = e.expires
