@@ -102,6 +102,7 @@ class Datapath:
 
     `on_install`, if set, is told of every megaflow that comes and says where it is kept;
     `on_remove` is told of every one that goes, before it does. The lowering to TC listens there.
+    `next_expiry` is when :meth:`advance` next has a megaflow to look at (seconds).
     """
 
     def __init__(
@@ -123,7 +124,7 @@ class Datapath:
         self._elsewhere: dict[odp.Megaflow, None] = {}
         self.on_install: Callable[[odp.Megaflow], odp.Home] | None = None
         self.on_remove: Callable[[odp.Megaflow], None] | None = None
-        self._next_expiry = math.inf
+        self.next_expiry = math.inf
         self._counted: dict[Flow, tuple[int, int]] = {}
         self._fdb_version = bridge.fdb.version
         self._ident = 0
@@ -268,7 +269,7 @@ class Datapath:
             self._forget(flow)
             return
         due = flow.created + self.max_idle
-        self._next_expiry = min(self._next_expiry, due)
+        self.next_expiry = min(self.next_expiry, due)
 
     def _place(self, flow: odp.Megaflow) -> bool:
         """Keep a megaflow where it belongs; False if nobody does."""
@@ -341,7 +342,7 @@ class Datapath:
         """Remove the megaflows that have been idle for `max_idle` seconds."""
         if self.bridge.fdb.expire(now):
             self._revalidate(now)
-        if now < self._next_expiry:
+        if now < self.next_expiry:
             return ()
         events = []
         soonest = math.inf
@@ -353,7 +354,7 @@ class Datapath:
                 events.append(Event(due, EventKind.MEGAFLOW_EXPIRED, text))
             else:
                 soonest = min(soonest, due)
-        self._next_expiry = soonest
+        self.next_expiry = soonest
         events.sort(key=lambda event: event.at)
         return events
 

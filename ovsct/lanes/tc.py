@@ -211,11 +211,13 @@ class TcLane(OvsLane):
     def advance(self, now: float) -> Sequence[Event]:
         """Let connections, the flow table, fragments and megaflows age until `now`."""
         self.now = now
-        self.collect()
+        if now >= self.datapath.next_expiry:
+            self.collect()
         events = [
             *self.tc.advance(now), *self.tracker.advance(now), *self.datapath.advance(now),
         ]  # fmt: skip
-        events.sort(key=lambda event: event.at)
+        if len(events) > 1:
+            events.sort(key=lambda event: event.at)
         return events
 
     def dump_flows(self) -> list[str]:
