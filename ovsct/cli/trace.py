@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ovsct.compare.sequences import Sequences
 
 _HEX: Final = re.compile(r"(?:p(\d+)\s+)?([0-9a-fA-F\s]{28,})")
-_SAYS_NUMBERS: Final = re.compile(r"\b(seq|ack|hex|error)\b")
+_SAYS_NUMBERS: Final = re.compile(r"(?:^|\s)(?:seq|ack|hex|error)\s")
 _DEFAULT_TTL: Final = 64
 
 
@@ -77,7 +77,7 @@ def _follow_all(
             events = follower.until(happening.at)
             click.echo(trace_text(number, happening, None, events))
             continue
-        if not _SAYS_NUMBERS.search(text):
+        if not (_SAYS_NUMBERS.search(text) or _HEX.fullmatch(text.strip())):
             happening = happening._replace(frame=sequences.filled(happening.frame))
         events = follower.packet(happening.at)
         outcome = lane.receive(happening)

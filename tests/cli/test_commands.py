@@ -14,6 +14,7 @@ from ovsct.cli.main import _COMMANDS, cli
 from ovsct.cli.setup import parse_ports, parse_settings
 from ovsct.errors import InputError, OvsctError
 from ovsct.lane import Drop, Event, EventKind, Output
+from ovsct.packet.build import tcp
 from tests.compare.fakes import FakeLane, dropped, sent
 
 FLOWS = """\
@@ -177,14 +178,13 @@ def test_trace_carries_time_and_completes_sequence_numbers(ovsct, fake) -> None:
             "+0.5 p2 tcp 10.0.0.2:80 > 10.0.0.1:9 SA",
             "+30",
             "p1 tcp 10.0.0.1:9 > 10.0.0.2:80 R seq 7",
-            "00" * 14,
+            "p2 " + tcp("10.0.0.1", "10.0.0.2", 9, 81, "S").hex(),
         )  # fmt: skip
     finally:
         FakeLane.receive = original  # type: ignore[method-assign]
     assert done.exit_code == 0, done.output
     numbers = [(int.from_bytes(f[38:42], "big"), int.from_bytes(f[42:46], "big")) for f in seen]
-    assert numbers[:3] == [(1000, 0), (5000, 1001), (7, 0)]
-    assert seen[3] == bytes(14)
+    assert numbers == [(1000, 0), (5000, 1001), (7, 0), (0, 0)]  # hex stays as it is
     assert made[0].advanced == [0.0, 0.5, 30.5]
     assert "1: at 0 s on p1: 10.0.0.1.9 > 10.0.0.2.80: S seq 1000" in done.stdout
     assert "3: time passes until 30.5 s" in done.stdout
