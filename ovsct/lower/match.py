@@ -80,7 +80,7 @@ _IMPLIED: Final = _bits("recirc_id", "in_port", "dl_type", "packet_type") | sum(
 
 class Match(NamedTuple):
     """What flower gets: the `protocol` of the filter, `value` and `mask` in the layout of
-    :mod:`ovsct.tc.keys`, the chain, and what was left out.
+    :mod:`ovsct.tc.keys` (the value has bits outside of the mask), the chain, what was left out.
     """
 
     protocol: int
@@ -141,8 +141,13 @@ class _Lowering:
         self.flower |= mask
 
     def take(self, bits: int, sent: int | None = None) -> None:
-        """Cross `bits` off; `sent` of them (all, if not given) go into the filter."""
-        self.put(self.key, self.left & (bits if sent is None else sent))
+        """Cross `bits` off; `sent` of them (all, if not given) go into the filter.
+
+        OVS sends the packet's whole value beside the mask, and the kernel shows it so.
+        """
+        mask = self.left & (bits if sent is None else sent)
+        self.flower |= mask
+        self.value |= self.key & _whole(mask) & (bits if sent is None else sent)
         self.left &= ~bits
 
     def tags(self) -> None:
@@ -249,6 +254,11 @@ class _Lowering:
         self.put(state << _STATE.shift, mask << _STATE.shift)
         self.left &= ~_STATE.mask
         self.take(_CT)
+
+
+def _whole(mask: int) -> int:
+    """All bits of every slot that `mask` touches."""
+    return sum(slot.mask for slot in SLOTS.values() if slot.mask & mask)
 
 
 def _is_ipv6_fragment(key: int, mask: int) -> bool:
