@@ -174,7 +174,7 @@ def _as_text(job: Job, survey: Survey, steps: bool, style: Style) -> list[Diverg
     if survey.packets <= SHOWN:
         click.echo(packet_table(job.lanes, rows, style) + "\n")
     found = []
-    for divergence in survey.divergences(job.happenings()):
+    for divergence in survey.divergences(counted(job.happenings(), "explaining")):
         click.echo(divergence_text(divergence, steps=steps, style=style) + "\n")
         found.append(divergence)
     click.echo(tally_table(tallies) + "\n")
