@@ -60,7 +60,8 @@ class NicReason(StrEnum):
     SKBEDIT = "skbedit"
     """skbedit sets what travels beside the packet; hardware has no such thing."""
     INGRESS = "ingress"
-    """A packet is sent into the ingress of a port."""
+    """A packet is sent into the ingress of a port, as OVS does for an internal one. (The driver can
+    do that for chain 0 alone, with metadata that is not modelled.)"""
     DEVICE = "device"
     """"devices are not on same switch HW, can't offload forwarding"."""
     OUTPUTS = "outputs"

@@ -302,7 +302,8 @@ class _Actions:
     def mirred(self, action: tc.Mirred, index: int) -> Iterator[nic.NicAction]:
         """A copy or the packet itself leaves."""
         if action.ingress:
-            raise _Refused(NicReason.INGRESS, "redirect into an ingress is not offloaded")
+            words = "redirect into an ingress: internal ports are not in this model of a NIC"
+            raise _Refused(NicReason.INGRESS, words)
         if action.port not in self._ports:
             words = "devices are not on same switch HW, can't offload forwarding"
             raise _Refused(NicReason.DEVICE, f"{words} (port {action.port})")
@@ -349,8 +350,12 @@ class _Actions:
         raise _Refused(NicReason.MPLS, "mpls is offloaded over UDP only")
 
     def skbedit(self, action: tc.Skbedit, index: int) -> Iterator[nic.NicAction]:
-        """What travels beside the packet does not exist in hardware."""
-        raise _Refused(NicReason.SKBEDIT, "skbedit is not offloaded")
+        """What travels beside the packet does not exist in hardware; ptype stands before a
+        redirect into an ingress, which has the say.
+        """
+        if action != tc.Skbedit(ptype="host", control=action.control):
+            raise _Refused(NicReason.SKBEDIT, "skbedit is not offloaded")
+        yield from ()
 
 
 _ENDS: Final = (nic.Output, nic.Goto, nic.Discard)

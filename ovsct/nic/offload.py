@@ -88,6 +88,7 @@ class HwFlowTable(FlowTable):
         self._poll = milliseconds(profile.poll)
         self._polled = 0
         self._stats_at = 0
+        self._next_look = self._start + GC_INTERVAL
         self._fresh: list[Flow] = []
         self._queue: list[tuple[int, int, Job, Flow]] = []
         self._serial = 0
@@ -123,10 +124,16 @@ class HwFlowTable(FlowTable):
         """As in software; what begins to leave here is to be taken out of hardware."""
         super()._look(now, events)
         for flow in self._torn:
-            held = self._held.get(flow)
-            if flow.leaving and held is not None and not held.removing:
-                held.removing = True
-                self._ask(Job.REMOVE, flow, now, self._removal)
+            # Work that is still queued comes first (NF_FLOW_HW_PENDING).
+            if flow.leaving and not flow.pending:
+                self._begin_removal(flow, now)
+
+    def _begin_removal(self, flow: Flow, now: int) -> None:
+        """nf_flow_offload_del() at a look, once."""
+        held = self._held.get(flow)
+        if held is not None and not held.removing:
+            held.removing = True
+            self._ask(Job.REMOVE, flow, now, self._removal)
 
     def _ask(self, job: Job, flow: Flow, now: int, delay: int) -> None:
         self._held.setdefault(flow, _Held())
@@ -139,6 +146,8 @@ class HwFlowTable(FlowTable):
     def advance(self, now: float) -> Sequence[Event]:
         """Looks for idle flows, polls of the counters and queued work until `now`, in order."""
         ms = milliseconds(now)
+        if ms < self.due and not self._told:
+            return []
         events, self._told = self._told, []
         while True:
             due = min(self._next_work(), self._next_poll(), self._next_stats())
@@ -158,12 +167,13 @@ class HwFlowTable(FlowTable):
             at, _, job, flow = heappop(self._queue)
             self._do(job, flow, at, events)
         self._polled = max(self._polled, ms // self._poll * self._poll)
+        self._next_look = self._look_after(ms)
         self._set_due()
         events.sort(key=lambda event: event.at)
         return events
 
     def _set_due(self) -> None:
-        self.due = min(self._next_work(), self._polled + self._poll)
+        self.due = min(self._next_work(), self._polled + self._poll, self._next_look)
 
     def _next_work(self) -> int:
         return self._queue[0][0] if self._queue else NEVER
@@ -177,8 +187,10 @@ class HwFlowTable(FlowTable):
     def _next_stats(self) -> int:
         if not self._unread and not self._fresh:
             return NEVER
-        looks = (self._stats_at - self._start) // GC_INTERVAL + 1
-        return self._start + looks * GC_INTERVAL
+        return self._look_after(self._stats_at)
+
+    def _look_after(self, now: int) -> int:
+        return self._start + ((now - self._start) // GC_INTERVAL + 1) * GC_INTERVAL
 
     # -- the work queue -------------------------------------------------------------------------
 
@@ -225,6 +237,8 @@ class HwFlowTable(FlowTable):
         elif failures:
             text = ", ".join(sorted(failure.value for failure in failures))
             events.append(Event(now / 1000, EventKind.OFFLOAD_FAILED, f"{describe(e)}: {text}"))
+        if flow.leaving:
+            self._begin_removal(flow, self._look_after(now))
 
     def _insert(self, hw: HwEntry) -> Failure | None:
         if tuples.zone_of(hw.tuple) not in self._rules.zones:
@@ -316,8 +330,8 @@ class HwFlowTable(FlowTable):
                 self._fresh.append(flow)
                 continue
             self.teardown(flow, now)
-            flow.leaving = held.removing = True
-            self._ask(Job.REMOVE, flow, now, self._removal)
+            flow.leaving = True
+            self._begin_removal(flow, now)
 
     def _account(self, hw: HwEntry) -> None:
         if self.netfilter.acct:

@@ -337,3 +337,12 @@ def test_a_nic_that_takes_nothing_is_the_lane_tc() -> None:
     assert kinds(hw.advance(0.5)) == [EventKind.OFFLOAD_FAILED]
     assert way(hw, 0.5, 1, client("A")) == "tc>2"
     assert "[OFFLOAD]" in hw.dump_conntrack("proc")[0]
+
+
+def test_the_bridge_s_own_port_is_not_in_the_nic() -> None:
+    hw = lane("ip,in_port=1,actions=LOCAL\nip,in_port=2,actions=1")
+    for port in (1, 2):
+        send(hw, 0.0, port, client("A"))
+    assert way(hw, 0.1, 2, client("A")) == "hw>1"
+    assert way(hw, 0.1, 1, client("A")) == "tc>65534"
+    assert any(" ingress: redirect" in line for line in hw.lowered("nic"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ from ovsct.errors import OvsctError
 from ovsct.lower.nic_reasons import NicReason, NicRefusal
 from ovsct.lower.to_nic import to_nic
 from ovsct.nic import rules as nic
-from ovsct.nic.profile import get_profile
+from ovsct.nic.profile import SOURCES, get_profile
+from ovsct.nic.tables import Failure, Full
 from ovsct.packet.fields import CT_EST, CT_INV, CT_NEW, CT_REL, CT_TRK, SLOTS
 from ovsct.tc import actions as tc
 from ovsct.tc.filters import Filter
@@ -262,3 +264,20 @@ def test_what_is_not_modelled_says_so() -> None:
 def test_goto_of_another_action_than_gact() -> None:
     made = rule(Filter(1, 0x800, actions=(tc.Ct(Track(zone=1), goto_chain(4)),)))
     assert made.actions == (nic.Track(1, False, 0), nic.Goto(4))
+
+
+def test_every_reason_has_its_place_in_the_documentation() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "hardware.md").read_text(encoding="utf-8")
+    headings = {line[4:].strip() for line in text.splitlines() if line.startswith("### ")}
+    listed = {word.strip() for heading in headings for word in heading.split(",")}
+    assert {reason.value for reason in NicReason} <= listed
+    assert {reason.value for reason in Full} - {"rules"} <= listed
+    for failure in Failure:
+        assert f"| {failure.value} |" in text
+
+
+def test_every_value_of_a_profile_is_in_the_documentation() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "hardware.md").read_text(encoding="utf-8")
+    table = text[text.index("| value |") :]
+    for name in SOURCES:
+        assert name == "name" or name in table

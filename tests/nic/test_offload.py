@@ -335,3 +335,17 @@ def test_unknown_traffic_never_hits() -> None:
     rig.wait(0.5)
     assert rig.way(1, udp(CLIENT, SERVER, 1000, 80)) == "tc>2"
     assert rig.way(1, ip(CLIENT, SERVER, 99, b"abcd")) == "tc>2"
+
+
+@KERNELS
+def test_work_that_is_queued_is_done_for_a_closed_connection_too(kernel: str) -> None:
+    rig = Rig(kernel=kernel, delay=3.0)
+    rig.shake()
+    assert rig.way(1, client("FA"), 0.5) == "tc>2"
+    # Written at 3.002 for a connection in FIN_WAIT, taken out 3 s after the look at 4.
+    assert rig.wait(3.1)[-1] == "offloaded"
+    assert rig.way(1, client("A"), 3.2) == "hw>2"
+    assert rig.wait(6.9) == []
+    assert rig.way(2, server("A"), 6.95) == "hw>1"
+    assert rig.wait(7.1) == ["offload-removed"]
+    assert len(rig.ingress.ct) == 0
