@@ -85,8 +85,6 @@ class Reason(StrEnum):
     """All priorities of TC are taken: "couldn't get tc prio"."""
     KERNEL = "kernel"
     """The kernel refuses the filter; OVS logs that as an error."""
-    DUPLICATE = "duplicate"
-    """A filter with this key is there already (EEXIST): the megaflow is then kept nowhere."""
 
 
 class Ignored(StrEnum):
