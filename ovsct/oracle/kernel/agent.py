@@ -19,6 +19,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import json
+import math
 import os
 import re
 import select
@@ -42,6 +43,8 @@ _TC = "/sbin/tc"
 _SENTINEL = "qdisc show dev lo"
 _SENTINEL_LINES = ("qdisc noqueue 0: root", " Sent ", " backlog ")
 _PROC_CONNTRACK = "/proc/net/nf_conntrack"
+_PHASE = 0.05
+"""Seconds after the rules are loaded at which the steps' time has a whole second."""
 _RB_POWER_OFF = 0x4321FEDC
 _MS_NOTHING = 0
 
@@ -131,6 +134,7 @@ class Agent:
         self.senders: dict[int, Tap] = {}
         self.poll = select.epoll()
         self.origin: float | None = None
+        self.loaded = 0.0
         self.sysctls: dict[str, str] = {}
         self.settle = 0.002
 
@@ -207,6 +211,7 @@ class Agent:
             _write(_sysctl(name), str(value))
         first = [f"qdisc add dev p{n} ingress" for n in qdiscs]
         said, gave_up = self.tc.run(first + commands)
+        self.loaded = time.monotonic()
         refused = None
         if gave_up or _ERROR.search(said):
             refused = self._find(first, commands)
@@ -269,7 +274,11 @@ class Agent:
     def _wait_until(self, at: float) -> None:
         now = time.monotonic()
         if self.origin is None:
-            self.origin = now - at
+            # So that what the kernel does every second since the rules were loaded, it does just
+            # before whole seconds of the steps' time.
+            self.origin = self.loaded + _PHASE - math.floor(at)
+            while self.origin + at < now:
+                self.origin += 1.0
         left = self.origin + at - now
         if left > 0:
             time.sleep(left)
@@ -353,6 +362,11 @@ def write_file(path: str, text: str) -> dict[str, Any]:
     """Write a file of the guest."""
     _write(path, text)
     return {}
+
+
+def has_sysctl(name: str) -> dict[str, Any]:
+    """Whether the kernel has a sysctl."""
+    return {"there": Path(_sysctl(name)).exists()}
 
 
 def sleep(seconds: float) -> dict[str, Any]:
@@ -458,6 +472,7 @@ def serve() -> None:
         "set_up": agent.set_up, "listen_for": agent.listen_for, "load": agent.load,
         "show": agent.show, "run": agent.run, "connections": agent.connections,
         "clock": agent.clock, "program": program, "write_file": write_file, "sleep": sleep,
+        "has_sysctl": has_sysctl,
     }  # fmt: skip
     lines.write("ready " + os.uname().release)
     while (line := lines.read().strip()) != "exit":

@@ -60,7 +60,8 @@ def build_image(*, with_ovs: bool = False, modules: Sequence[Path] = ()) -> Path
     mods = [(path.name, path.read_bytes()) for path in modules]
     agent = AGENT.read_bytes()
     name = digest(
-        [_VERSION, sys.version.encode(), agent, *(item.path.encode() for item in items), *contents,
+        [Path(__file__).read_bytes(), sys.version.encode(), agent,
+         *(item.path.encode() for item in items), *contents,
          *(part for name, data in mods for part in (name.encode(), data))]
     )  # fmt: skip
 
@@ -71,6 +72,7 @@ def build_image(*, with_ovs: bool = False, modules: Sequence[Path] = ()) -> Path
             archive.directory(directory)
         archive.device("dev/console", 5, 1)
         archive.device("dev/null", 1, 3)
+        archive.device("dev/urandom", 1, 9)
         for item, data in zip(items, contents, strict=True):
             archive.file(item.path, data, item.mode)
             if item.path.endswith(".py"):
@@ -83,10 +85,6 @@ def build_image(*, with_ovs: bool = False, modules: Sequence[Path] = ()) -> Path
         path.write_bytes(gzip.compress(archive.close(), compresslevel=1, mtime=0))
 
     return cached_file(f"initramfs-{name}.gz", make)
-
-
-_VERSION: Final = b"1"
-"""Goes into the digest: change it whenever the layout of the image changes."""
 
 
 def _items(with_ovs: bool) -> Iterator[Item]:

@@ -263,6 +263,11 @@ class RealKernel:
         shown = self.guest.ask("show", ports=wanted)
         return "".join(shown[str(each)] for each in wanted)
 
+    def has_sysctl(self, name: str) -> bool:
+        """Whether the kernel was built with what the sysctl `name` is for."""
+        there: bool = self.guest.ask("has_sysctl", name=_sysctl(name))["there"]
+        return there
+
     def clock(self) -> float | None:
         """Where the kernel's clock stands on the scale of the packets; None before the first."""
         at: float | None = self.guest.ask("clock")["at"]

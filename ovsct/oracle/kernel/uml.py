@@ -48,7 +48,7 @@ class Uml(Guest):
         here, there = socket.socketpair()
         self._start(
             [str(kernel), f"mem={memory}M", f"initrd={image}", "con=null", "con0=null,fd:2",
-             "con1=fd:0,fd:1", "quiet", "panic=-1", f"uml_dir={self.directory}/",
+             "con1=fd:0,fd:1", "quiet", "panic=-1", "nohz=off", f"uml_dir={self.directory}/",
              f"agentdir={self.directory}", "time-travel"],
             here, there, environment,
         )  # fmt: skip

@@ -1,0 +1,388 @@
+"""Verify TC: a rule set through the model and through a real kernel; nothing may differ.
+
+Compared are, after every packet, the outputs byte for byte and what the stack got (its VLAN tags
+off, as reception takes them), the lines of /proc/net/nf_conntrack as a set; at the end the
+connections as ctnetlink tells them (labels and status too) and what every action counted.
+Timeouts may be a second apart, since a kernel's ticks began elsewhere.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from types import TracebackType
+from typing import Final
+
+from ovsct.compare.case import Case
+from ovsct.compare.events import Advance
+from ovsct.compare.generate_tc import generate_tc
+from ovsct.compare.shrink import shrink
+from ovsct.conntrack.netfilter import Netfilter
+from ovsct.errors import InputError, OvsctError
+from ovsct.lane import STACK, Arrival, Connection, Output
+from ovsct.lanes.tc_script import TcScript
+from ovsct.oracle.kernel.real_kernel import Played, RealKernel, Wait
+from ovsct.packet.describe import describe
+from ovsct.packet.fields import SLOTS
+from ovsct.packet.packet import parse
+
+_MTU: Final = 1500
+_GRE: Final = 47
+
+
+class KernelKind(StrEnum):
+    """What differs. Closed; in the order in which it is looked at."""
+
+    REFUSED = "refused"
+    """One of the two takes the commands, the other does not."""
+    DEFECT = "defect"
+    """The model stops with an error that is no refusal."""
+    OUTPUTS = "outputs"
+    CONNTRACK = "conntrack"
+    CONNECTIONS = "connections"
+    COUNTERS = "counters"
+
+
+@dataclass(frozen=True, slots=True)
+class KernelDifference:
+    """The first thing that differs: after which packet (from 1; None: at the end), and how.
+
+    `model` and `real` are what only the one has, in words.
+    """
+
+    kind: KernelKind
+    packet: int | None
+    model: tuple[str, ...]
+    real: tuple[str, ...]
+
+    def lines(self) -> Iterator[str]:
+        """The difference for people."""
+        where = "at the end" if self.packet is None else f"packet {self.packet}"
+        yield f"{self.kind} differ, {where}"
+        yield from (f"  only the model: {text}" for text in self.model)
+        yield from (f"  only the kernel: {text}" for text in self.real)
+
+
+@dataclass(slots=True)
+class KernelVerdict:
+    """What came of a case: a difference or None; or `left_out`, why it could not be compared."""
+
+    difference: KernelDifference | None = None
+    packets: int = 0
+    left_out: str | None = None
+
+
+class KernelVerifier:
+    """Runs cases through ``tc-script`` and through one kernel. Close it.
+
+    Args:
+        kernel: which one (:func:`ovsct.oracle.kernel.kernels.choose`).
+
+    Raises:
+        OvsctError: there is no such kernel here.
+    """
+
+    def __init__(self, kernel: str | None = None, ports: Sequence[int] = (1, 2, 3, 4)) -> None:
+        self.real = RealKernel("", ports, kernel=kernel, mtu=_MTU)
+        self.ports = tuple(ports)
+        self.dialect = ".".join(self.real.release.split(".")[:2])
+        self._has_gre = self.real.has_sysctl("gre_timeout")
+
+    def __enter__(self) -> KernelVerifier:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Switch the kernel off."""
+        self.real.close()
+
+    def run(self, case: Case) -> KernelVerdict:
+        """Run one case; its flows are ``tc`` commands.
+
+        Raises:
+            InputError: packets that no device can carry.
+            GuestDied: the kernel ended.
+        """
+        verdict = KernelVerdict()
+        commands = "\n".join(case.flows)
+        refusal, model = self._model(commands)
+        try:
+            self.real.reset(commands)
+        except InputError as error:
+            if refusal is None:
+                verdict.difference = KernelDifference(KernelKind.REFUSED, None, (), (str(error),))
+            else:
+                verdict.left_out = f"refused by both: {refusal}"
+            return verdict
+        if model is None:
+            if refusal is not None and _NOT_MODELLED.search(refusal):
+                verdict.left_out = refusal
+            else:
+                verdict.difference = KernelDifference(
+                    KernelKind.REFUSED, None, (refusal or "",), ()
+                )
+            return verdict
+        happenings = [
+            Wait(each.at) if isinstance(each, Advance) else each for each in case.happenings()
+        ]
+        for each in happenings:
+            if isinstance(each, Arrival) and (why := self._cannot(each.frame)):
+                verdict.left_out = why
+                return verdict
+        played = self.real.play(happenings, "each")
+        _Run(model, self, verdict).all(happenings, played)
+        return verdict
+
+    def _cannot(self, frame: bytes) -> str | None:
+        """Why this kernel cannot judge a frame."""
+        if len(frame) > _MTU + 14:
+            return "a frame that is longer than the MTU"
+        if not self._has_gre and SLOTS["nw_proto"].get(parse(frame, 1).key) == _GRE:
+            return "this kernel has no tracker for GRE"
+        return None
+
+    def _model(self, commands: str) -> tuple[str | None, TcScript | None]:
+        netfilter = Netfilter(kernel=self.dialect)
+        try:
+            return None, TcScript(commands, self.ports, netfilter=netfilter)
+        except InputError as error:
+            return str(error), None
+
+
+_NOT_MODELLED: Final = re.compile(r"not modelled|no such sysctl")
+
+
+class _Run:
+    """One case under way."""
+
+    def __init__(
+        self, model: TcScript, verifier: KernelVerifier, verdict: KernelVerdict
+    ) -> None:
+        self.model = model
+        self.real = verifier.real
+        self.verdict = verdict
+
+    def all(self, happenings: Sequence[Arrival | Wait], played: Sequence[Played]) -> None:
+        for number, (happening, real) in enumerate(zip(happenings, played, strict=True), 1):
+            if not self._one(happening, real, number):
+                return
+        self._end()
+
+    def _one(self, happening: Arrival | Wait, real: Played, number: int) -> bool:
+        """Run one happening; False if the case is over."""
+        mine: list[Output] = []
+        try:
+            self.model.advance(happening.at)
+            if isinstance(happening, Arrival):
+                self.verdict.packets += 1
+                mine = list(self.model.receive(happening).out)
+            lines = self.model.dump_conntrack("proc")
+        except OvsctError as error:
+            self.verdict.left_out = str(error)
+            return False
+        except Exception as error:  # noqa: BLE001 - a defect is what is looked for; it is told
+            self._differ(KernelKind.DEFECT, number, (f"{type(error).__name__}: {error}",), ())
+            return False
+        if outputs(mine) != outputs(real.out):
+            return self._differ(
+                KernelKind.OUTPUTS, number, _frames(mine), _frames(real.out)
+            )
+        model, theirs = conntrack_lines(lines), conntrack_lines(real.conntrack or ())
+        if not same_lines(model, theirs):
+            return self._differ(KernelKind.CONNTRACK, number, model, theirs)
+        return True
+
+    def _end(self) -> None:
+        model = {_key(each): each for each in self.model.connections()}
+        real = {_key(each): each for each in self.real.connections()}
+        here = [_said(each) for each in model.values()]
+        there = [_said(each) for each in real.values()]
+        if sorted(here) != sorted(there):
+            self._differ(KernelKind.CONNECTIONS, None, here, there)
+            return
+        mine, theirs = model_counters(self.model), kernel_counters(self.real.show_filters())
+        if mine != theirs:
+            self._differ(KernelKind.COUNTERS, None, mine, theirs)
+
+    def _differ(
+        self, kind: KernelKind, packet: int | None, model: Iterable[str], real: Iterable[str]
+    ) -> bool:
+        here, there = Counter(model), Counter(real)
+        self.verdict.difference = KernelDifference(
+            kind, packet, tuple((here - there).elements()), tuple((there - here).elements())
+        )
+        return False
+
+
+# -- what is compared ------------------------------------------------------------------------------
+
+
+def outputs(out: Iterable[Output]) -> list[tuple[str, bytes]]:
+    """Outputs by place; those of one place in order, the stack's without VLAN tags."""
+    found = [
+        (str(port), _untagged(frame) if port == STACK else frame) for port, frame in out
+    ]
+    return sorted(found, key=lambda each: each[0])
+
+
+def _untagged(frame: bytes) -> bytes:
+    while frame[12:14] in (b"\x81\x00", b"\x88\xa8"):
+        frame = frame[:12] + frame[16:]
+    return frame
+
+
+def _frames(out: Iterable[Output]) -> tuple[str, ...]:
+    return tuple(f"to {port}: {describe(frame)} [{frame.hex()}]" for port, frame in out)
+
+
+_USE: Final = re.compile(r" use=\d+| secctx=\S+")
+_TIMEOUT: Final = re.compile(r"^(\S+ \d+ \S+ \d+) (\d+) ")
+
+
+def conntrack_lines(lines: Iterable[str]) -> list[str]:
+    """Lines of /proc/net/nf_conntrack in one order, without blanks and use counts."""
+    return sorted(" ".join(_USE.sub("", line).split()) for line in lines)
+
+
+def same_lines(model: Sequence[str], real: Sequence[str]) -> bool:
+    """Whether two dumps agree; timeouts may be a second apart."""
+    if len(model) != len(real):
+        return False
+    mine = sorted((_TIMEOUT.sub(r"\1 ", line), line) for line in model)
+    theirs = sorted((_TIMEOUT.sub(r"\1 ", line), line) for line in real)
+    for (left, mine_line), (right, real_line) in zip(mine, theirs, strict=True):
+        if left != right:
+            return False
+        one, two = _TIMEOUT.match(mine_line), _TIMEOUT.match(real_line)
+        if (one is None) != (two is None):
+            return False
+        if one is not None and two is not None and abs(int(one[2]) - int(two[2])) > 1:
+            return False
+    return True
+
+
+def _key(connection: Connection) -> tuple[object, ...]:
+    return (connection.zone, connection.proto, connection.orig, connection.reply)
+
+
+_NOT_COMPARED: Final = frozenset({"dying", "template", "nat-clash"})
+
+
+def _said(c: Connection) -> str:
+    """A connection in words, without its timeout."""
+    ends = " ".join(",".join(str(p) for p in each if p is not None) for each in (c.orig, c.reply))
+    state = "" if c.status & {"offload", "hw-offload"} else c.state
+    flags = ",".join(sorted(c.status - _NOT_COMPARED))
+    return (
+        f"proto={c.proto} {ends} zone={c.zone} mark={c.mark:#x} label={c.label:#x} {state} {flags}"
+        f" helper={c.helper}"
+    )
+
+
+_FILTER: Final = re.compile(
+    r"^filter (?:parent \S+ )?(?:protocol \S+ )?pref (\d+) \S+ (?:chain (\d+) )?handle (\S+)"
+)
+_SENT: Final = re.compile(r"^\s*Sent (\d+) bytes (\d+) pkt \(dropped (\d+), overlimits (\d+)")
+_ON_PORT: Final = re.compile(r"^port (\d+)$")
+
+
+def kernel_counters(shown: str) -> list[str]:
+    """What every action counted, from ``tc -s filter show``; filters by priority and handle."""
+    found = []
+    where = ""
+    for line in shown.splitlines():
+        if match := _FILTER.match(line):
+            where = f"chain {match[2] or 0} prio {match[1]} handle {int(match[3], 0)}"
+        elif match := _SENT.match(line):
+            found.append(
+                f"{where}: {match[2]} packets {match[1]} bytes {match[3]} drops"
+                f" {match[4]} overlimits"
+            )
+    return sorted(found)
+
+
+def model_counters(lane: TcScript) -> list[str]:
+    """The same of the model."""
+    return sorted(
+        f"chain {at.filter.chain} prio {at.filter.prio} handle {at.filter.handle}:"
+        f" {counter.packets} packets {counter.bytes} bytes {counter.drops} drops"
+        f" {counter.overlimits} overlimits"
+        for port in sorted(lane.tc.ports)
+        for at in lane.tc.filters(port)
+        for counter in at.counters
+    )
+
+
+# -- campaigns -------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Tally:
+    """What came of many cases."""
+
+    cases: int = 0
+    packets: int = 0
+    left_out: Counter[str] | None = None
+    differences: int = 0
+
+
+def campaign(
+    verifier: KernelVerifier, seed: int, numbers: Iterable[int]
+) -> Iterator[tuple[int, Case, KernelVerdict]]:
+    """Run generated cases one after the other: number, case, and what came of it."""
+    for number in numbers:
+        case = generate_tc(seed, number)
+        yield number, case, verifier.run(case)
+
+
+def shorten(verifier: KernelVerifier, case: Case, kind: KernelKind, runs: int = 300) -> Case:
+    """The shortest case found that still differs in the same kind of thing."""
+
+    def still(shorter: Case) -> bool:
+        try:
+            found = verifier.run(shorter).difference
+        except InputError:
+            return False
+        return found is not None and found.kind is kind
+
+    case = shrink(case, still, runs)
+    return _shorter_commands(case, still, runs)
+
+
+def _shorter_commands(case: Case, still: object, runs: int) -> Case:
+    from dataclasses import replace
+
+    assert callable(still)
+    at = 0
+    while at < len(case.flows) and runs > 0:
+        for text in shorter_commands(case.flows[at]):
+            runs -= 1
+            fewer = replace(case, flows=(*case.flows[:at], text, *case.flows[at + 1 :]))
+            if still(fewer):
+                case = fewer
+                break
+        else:
+            at += 1
+    return case
+
+
+def shorter_commands(command: str) -> Iterator[str]:
+    """A ``tc filter`` command without one of its actions or matches."""
+    head, *actions = command.split(" action ")
+    for at in range(len(actions)):
+        yield " action ".join([head, *actions[:at], *actions[at + 1 :]])
+    where, flower, match = head.partition(" flower")
+    words = match.split()
+    for at in range(0, len(words), 2):
+        rest = " ".join([*words[:at], *words[at + 2 :]])
+        yield " action ".join([f"{where}{flower} {rest}".strip(), *actions])
