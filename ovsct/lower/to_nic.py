@@ -26,7 +26,7 @@ from ovsct.tc.verdict import EXT_MASK, JUMP, PIPE, SHOT, STOLEN, is_goto, spell
 _STATE, _LABEL = SLOTS["ct_state"], SLOTS["ct_label"]
 _PROTO, _TYPE = SLOTS["nw_proto"], SLOTS["dl_type"]
 _FIRST: Final = FIRST_FRAG << SLOTS["nw_frag"].shift
-_CVLAN: Final = SLOTS["vlan_tci1"].mask | SLOTS["vlan_tpid1"].mask
+_TCI1, _TPID1 = SLOTS["vlan_tci1"].mask, SLOTS["vlan_tpid1"].mask
 _MPLS: Final = sum(SLOTS[name].mask for name in ("mpls_lse", "mpls_lse1", "mpls_lse2"))
 _ADDRESSES: Final = SLOTS["nw_src"].mask | SLOTS["nw_dst"].mask | _PROTO.mask
 _ARP: Final = SLOTS["arp_sha"].mask | SLOTS["arp_tha"].mask
@@ -135,8 +135,10 @@ def _fragments(value: int, mask: int, profile: Profile) -> None:
 
 
 def _tags(value: int, mask: int, profile: Profile) -> None:
-    if mask & _CVLAN and profile.vlan_tags < 2:
-        raise _Refused(NicReason.CVLAN, "a second VLAN tag is not matched", mask & _CVLAN)
+    # That there is no second tag follows from the type behind the first.
+    if (mask & _TCI1 or value & _TPID1) and profile.vlan_tags < 2:
+        words = "a second VLAN tag is not matched"
+        raise _Refused(NicReason.CVLAN, words, mask & (_TCI1 | _TPID1))
 
 
 def _mpls(value: int, mask: int, profile: Profile) -> None:

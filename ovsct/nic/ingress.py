@@ -14,11 +14,11 @@ from ovsct.conntrack.netfilter import Netfilter
 from ovsct.conntrack.netfilter.entry import NAT_MASK, Entry
 from ovsct.lane import Event, Step, StepKind
 from ovsct.nic.offload import HwFlowTable
-from ovsct.nic.pipeline import Missed, Pipeline, Sent, actions_text
+from ovsct.nic.pipeline import Missed, Pipeline, Sent
 from ovsct.nic.profile import Profile
 from ovsct.nic.rules import NicRule
 from ovsct.nic.tables import CtTables, Full, RuleTables
-from ovsct.packet.fields import SLOTS
+from ovsct.nic.words import rule_text
 from ovsct.packet.packet import Packet
 from ovsct.tc.classify import Pass, classify
 from ovsct.tc.filters import Filter, Installed
@@ -208,14 +208,7 @@ class NicIngress(TcIngress):
 
     def lines(self, now: float) -> list[str]:
         """What hardware has: rules in order, refused filters with reasons, connections."""
-        found = []
-        for standing in self.rules:
-            rule = standing.rule
-            found.append(
-                f"rule port={rule.port} chain={rule.chain} prio={rule.prio} "
-                f"protocol={rule.protocol:#06x} match=[{match_text(rule)}] "
-                f"actions=[{actions_text(rule.actions)}]"
-            )
+        found = [rule_text(standing.rule) for standing in self.rules]
         for installed, why in self.refused.items():
             entry = installed.filter
             found.append(
@@ -223,14 +216,3 @@ class NicIngress(TcIngress):
                 f"{why.reason}: {why.words}"
             )
         return found + self.hw_flows.lines(now)
-
-
-def match_text(rule: NicRule) -> str:
-    """What a rule matches, slot by slot, in hexadecimal."""
-    parts = []
-    for slot in SLOTS.values():
-        mask = slot.get(rule.mask)
-        if mask:
-            value = f"{slot.name}={slot.get(rule.value) & mask:#x}"
-            parts.append(value if mask == slot.ones else f"{value}/{mask:#x}")
-    return " ".join(parts)

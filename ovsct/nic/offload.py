@@ -33,10 +33,12 @@ from ovsct.conntrack.netfilter.entry import (
 from ovsct.conntrack.netfilter.view import describe
 from ovsct.conntrack.timers import NEVER, milliseconds
 from ovsct.lane import Event, EventKind
-from ovsct.nic.pipeline import Pipeline, meta_text, pack_meta
+from ovsct.nic.pipeline import Pipeline
 from ovsct.nic.profile import Profile
 from ovsct.nic.tables import CtTables, Failure, HwEntry, RuleTables
+from ovsct.nic.words import entry_text, meta_text, which
 from ovsct.packet.packet import Packet
+from ovsct.tc.keys import S_LABEL, S_MARK, S_STATE, S_ZONE
 from ovsct.tc.state import CT_STATES
 
 STATS_BELOW: Final = 27_000
@@ -232,7 +234,9 @@ class HwFlowTable(FlowTable):
             if not flow.established:
                 self._fresh.append(flow)
                 self._stats_at = max(self._stats_at, now - 1)
-            text = "; ".join(_direction(hw) for hw in written)
+            text = "; ".join(
+                f"{which(hw)} in hardware with {meta_text(hw.meta)}" for hw in written
+            )
             events.append(Event(now / 1000, EventKind.OFFLOADED, f"{describe(e)}: {text}"))
         elif failures:
             text = ", ".join(sorted(failure.value for failure in failures))
@@ -267,7 +271,7 @@ class HwFlowTable(FlowTable):
         for hw in self._ct.of_zone(zone):
             self._ct.remove(hw)
             self._held[self._flow_of.pop(hw)].entries[hw.reply] = None
-            text = f"{describe(hw.entry)}: {_which(hw)} taken out, no rule tracks in its zone"
+            text = f"{describe(hw.entry)}: {which(hw)} taken out, no rule tracks in its zone"
             self._told.append(Event(now, EventKind.OFFLOAD_REMOVED, text))
 
     # -- counters -------------------------------------------------------------------------------
@@ -345,7 +349,7 @@ class HwFlowTable(FlowTable):
     def lines(self, now: float) -> list[str]:
         """What hardware has of connections, one line a direction."""
         ms = milliseconds(now)
-        return [_line(hw, ms) for hw in self._ct]
+        return [entry_text(hw, ms) for hw in self._ct]
 
 
 def _target(e: Entry, reply: bool) -> int:
@@ -358,28 +362,4 @@ def _bake(hw: HwEntry, info: int) -> None:
     """tcf_ct_flow_table_add_action_meta(): what is written now stays until it is written anew."""
     e = hw.entry
     hw.info = info
-    hw.meta = pack_meta(CT_STATES[info], e.zone, e.mark, e.label)
-
-
-def _which(hw: HwEntry) -> str:
-    return "reply" if hw.reply else "original"
-
-
-def _direction(hw: HwEntry) -> str:
-    return f"{_which(hw)} in hardware with {meta_text(hw.meta)}"
-
-
-def _line(hw: HwEntry, now: int) -> str:
-    t = tuples.unpack(hw.tuple)
-    to = tuples.unpack(hw.target)
-    text = f"connection proto={t.proto} {_ends(t)} {_which(hw)} {meta_text(hw.meta)}"
-    if hw.nat:
-        text += f" nat={_ends(to)}"
-    return f"{text} age={(now - hw.since) / 1000:.3f} idle={(now - hw.used) / 1000:.3f}"
-
-
-def _ends(t: tuples.Parts) -> str:
-    src, dst = tuples.address(t.family, t.src), tuples.address(t.family, t.dst)
-    if t.family == 6:
-        src, dst = f"[{src}]", f"[{dst}]"
-    return f"{src}:{t.sport}>{dst}:{t.dport}"
+    hw.meta = CT_STATES[info] << S_STATE | e.zone << S_ZONE | e.mark << S_MARK | e.label << S_LABEL

@@ -19,12 +19,13 @@ from ovsct.nic import rules as nic
 from ovsct.nic.profile import Profile
 from ovsct.nic.rules import Standing
 from ovsct.nic.tables import CtTables, HwEntry, RuleTables
+from ovsct.nic.words import note_hit, note_rule
 from ovsct.packet import edit
-from ovsct.packet.fields import CT_MASK, CT_STATE_NAMES, CT_TRK, SLOTS
+from ovsct.packet.fields import CT_MASK, CT_TRK, SLOTS
 from ovsct.packet.nat import rewrite_ipv4, rewrite_ipv6
 from ovsct.packet.packet import ETH_IPV4, ETH_IPV6, Packet
 from ovsct.tc.dissect import header_key, outer_protocol
-from ovsct.tc.keys import ETH_P_ALL, S_LABEL, S_MARK, S_STATE, S_ZONE
+from ovsct.tc.keys import ETH_P_ALL, S_STATE, S_ZONE
 
 VLANS_READ: Final = 2
 MAX_TABLES: Final = 64
@@ -103,7 +104,7 @@ class Pipeline:
             if program is None:
                 program = _compile(standing)
             if steps is not None:
-                _note_rule(steps, standing)
+                note_rule(steps, standing)
             for execute, action in program:
                 end = execute(self, w, action, standing)
                 if end is not None:
@@ -151,7 +152,7 @@ class Pipeline:
             hit.changed = True
             self.dirty_entries.append(hit)
         if w.steps is not None:
-            _note_hit(w.steps, hit)
+            note_hit(w.steps, hit)
         if w.translated and hit.nat:
             _translate(w.packet, hit)
             key = header_key(w.packet)
@@ -300,69 +301,3 @@ def _translate(packet: Packet, hit: HwEntry) -> None:
     t = tuples.unpack(hit.target)
     rewrite = rewrite_ipv4 if t.family == 4 else rewrite_ipv6
     rewrite(packet, t.src, t.dst, t.sport, t.dport, keep_conn=True)
-
-
-# -- words --------------------------------------------------------------------------------------
-
-
-def state_text(state: int) -> str:
-    """ct_state bits as ``+trk+est``."""
-    if not state & CT_TRK:
-        return "-trk"
-    return "+trk" + "".join(f"+{name}" for name, bit in CT_STATE_NAMES if state & bit & ~CT_TRK)
-
-
-def meta_text(meta: int) -> str:
-    """What an entry's registers say."""
-    text = f"ct_state={state_text(SLOTS['ct_state'].get(meta))} zone={SLOTS['ct_zone'].get(meta)}"
-    mark, label = (meta >> S_MARK) & 0xFFFFFFFF, SLOTS["ct_label"].get(meta)
-    if mark:
-        text += f" mark={mark:#x}"
-    if label:
-        text += f" label={label:#x}"
-    return text
-
-
-def pack_meta(state: int, zone: int, mark: int, label: int) -> int:
-    """What an entry writes into the registers, in the layout of the key."""
-    return state << S_STATE | zone << S_ZONE | mark << S_MARK | label << S_LABEL
-
-
-def _note_rule(steps: list[Step], standing: Standing) -> None:
-    rule = standing.rule
-    text = f"chain {rule.chain} prio {rule.prio}: {actions_text(rule.actions)}"
-    steps.append(Step(Via.HW, StepKind.FILTER, text))
-
-
-def _note_hit(steps: list[Step], hit: HwEntry) -> None:
-    direction = "reply" if hit.reply else "original"
-    text = f"offloaded connection, {direction}: {meta_text(hit.meta)}"
-    steps.append(Step(Via.HW, StepKind.OFFLOAD, text))
-
-
-def actions_text(actions: tuple[nic.NicAction, ...]) -> str:
-    """Actions in words."""
-    return ", ".join(_action_text(action) for action in actions)
-
-
-def _action_text(action: nic.NicAction) -> str:
-    match action:
-        case nic.Track(zone, nat, _):
-            return f"ct zone {zone}{' nat' if nat else ''}"
-        case nic.Clear():
-            return "ct clear"
-        case nic.Output(port):
-            return f"output {port}"
-        case nic.Rewrite(value, mask):
-            parts = [
-                f"{slot.name}={slot.get(value):#x}" for slot in SLOTS.values() if slot.mask & mask
-            ]
-            return f"rewrite {' '.join(parts)}"
-        case nic.PushVlan(tpid, tci):
-            return f"push vlan {tci & 0xFFF} tpid {tpid:#06x}"
-        case nic.PopVlan():
-            return "pop vlan"
-        case nic.Goto(chain):
-            return f"goto chain {chain}"
-        case nic.Discard():
-            return "drop"

@@ -247,6 +247,11 @@ def test_a_tag_is_pushed_popped_and_changed() -> None:
     assert change.mask == 0xFFF << SLOTS["vlan_tci"].shift
 
 
+def test_one_tag_is_enough_for_one_tag() -> None:
+    entry = read("flower vlan_id 3 vlan_ethtype ip", protocol="802.1q")
+    assert rule(entry, vlan_tags=1).mask & SLOTS["vlan_tpid1"].mask
+
+
 def test_what_stands_behind_the_end_does_not_matter() -> None:
     made = rule(read("flower", f"{OUT} action skbedit mark 1"))
     assert made.actions == (nic.Output(2),)
