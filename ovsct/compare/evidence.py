@@ -14,7 +14,6 @@ from ipaddress import ip_address
 from typing import Final
 
 from ovsct.compare.lockstep import Taken
-from ovsct.conntrack.netfilter.entry import Info
 from ovsct.lane import (
     Arrival,
     Connection,
@@ -73,24 +72,12 @@ class Side:
 
 
 _CT_STATE: Final = re.compile(r"ct_state=([a-z|+]+)")
-_ACT_CT: Final = re.compile(r"(?:info (\d)|(invalid)\b)")
-_CT_INFO: Final[dict[int, str]] = {
-    Info.ESTABLISHED: "trk est",
-    Info.RELATED: "trk rel",
-    Info.NEW: "trk new",
-    Info.ESTABLISHED_REPLY: "trk est rpl",
-    Info.RELATED_REPLY: "trk rel rpl",
-}
-"""What flower reads from ctinfo (net/core/flow_dissector.c, skb_flow_dissect_ct)."""
 
 
 def _state_in(text: str) -> frozenset[str]:
     """The ct_state that the words of a step tell; empty if none."""
     if found := _CT_STATE.search(text):
         return frozenset(re.findall(r"[a-z]+", found[1])) & _STATE_NAMES
-    if found := _ACT_CT.search(text):
-        words = "trk inv" if found[2] else _CT_INFO.get(int(found[1]), "")
-        return frozenset(words.split())
     return frozenset()
 
 

@@ -13,6 +13,7 @@ from ovsct.conntrack.netfilter import Netfilter, Verdict
 from ovsct.conntrack.netfilter.entry import CONFIRMED, IS_REPLY, NAT_MASK, UNTRACKED, Entry
 from ovsct.conntrack.request import Track
 from ovsct.lane import Drop, StepKind
+from ovsct.packet.fields import CT_INV, CT_STATE_NAMES, CT_TRK
 from ovsct.packet.packet import (
     ETH_IPV4,
     ETH_IPV6,
@@ -23,6 +24,7 @@ from ovsct.packet.packet import (
 )
 from ovsct.tc.dissect import dissect
 from ovsct.tc.pieces import TCP_HEADER
+from ovsct.tc.state import CT_STATES
 from ovsct.tc.summed import Summed
 from ovsct.tc.verdict import CONSUMED, SHOT
 
@@ -119,7 +121,7 @@ class _Ct:
             p.length = len(packet.frame) - packet.l3
         p.changed()
         if p.steps is not None:
-            self._note(p)
+            self._note(p, known)
         return self._control
 
     def _prepare(self, p: Pass, packet: Packet) -> int | None:
@@ -183,15 +185,19 @@ class _Ct:
         """
         return self._refuse(p, Drop.NOT_IP)
 
-    def _note(self, p: Pass) -> None:
+    def _note(self, p: Pass, by_flow_table: bool) -> None:
         track = self._track
         words = f"ct {'commit ' if track.commit else ''}zone {track.zone}"
         entry = p.packet.conn
+        state, where = CT_TRK | CT_INV, ""
         if isinstance(entry, Entry):
-            where = "known" if entry.status & CONFIRMED else "not committed"
-            p.note(StepKind.CONNTRACK, f"{words}: info {p.packet.ct_info}, {where}")
-        else:
-            p.note(StepKind.CONNTRACK, f"{words}: invalid")
+            state = CT_STATES[p.packet.ct_info]
+            if by_flow_table:
+                where = ", by the flow table: conntrack was not asked"
+            elif not entry.status & CONFIRMED:
+                where = ", not committed"
+        names = "|".join(name for name, bit in CT_STATE_NAMES if state & bit)
+        p.note(StepKind.CONNTRACK, f"{words}: ct_state={names}{where}")
 
 
 def _pull_header(p: Pass, entry: Entry) -> None:
