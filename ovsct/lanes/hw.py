@@ -105,7 +105,11 @@ class HwLane(TcLane):
 
     def advance(self, now: float) -> Sequence[Event]:
         """Let everything age until `now`: hardware's counters first, megaflows live by them."""
-        events = [*self._early, *self.tc.hw_flows.advance(now), *super().advance(now)]
+        hardware = self.tc.hw_flows.advance(now)
+        software = super().advance(now)
+        if not hardware and not self._early:
+            return software
+        events = [*self._early, *hardware, *software]
         self._early.clear()
         events.sort(key=lambda event: event.at)
         return events
