@@ -11,15 +11,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import TracebackType
 from typing import Final
 
-from ovsct.compare.case import Case
+from ovsct.compare.case import Case, to_yaml
 from ovsct.compare.events import Advance
 from ovsct.compare.generate_tc import generate_tc
-from ovsct.compare.shrink import shrink
+from ovsct.compare.shrink import Still, shrink
 from ovsct.conntrack.netfilter import Netfilter
 from ovsct.errors import InputError, OvsctError
 from ovsct.lane import STACK, Arrival, Connection, Output
@@ -326,16 +326,6 @@ def model_counters(lane: TcScript) -> list[str]:
 # -- campaigns -------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class Tally:
-    """What came of many cases."""
-
-    cases: int = 0
-    packets: int = 0
-    left_out: Counter[str] | None = None
-    differences: int = 0
-
-
 def campaign(
     verifier: KernelVerifier, seed: int, numbers: Iterable[int]
 ) -> Iterator[tuple[int, Case, KernelVerdict]]:
@@ -359,10 +349,14 @@ def shorten(verifier: KernelVerifier, case: Case, kind: KernelKind, runs: int = 
     return _shorter_commands(case, still, runs)
 
 
-def _shorter_commands(case: Case, still: object, runs: int) -> Case:
-    from dataclasses import replace
+def to_scenario(case: Case, shows: str) -> str:
+    """The case as a scenario file for the lane ``tc-script``."""
+    text = to_yaml(case, shows).replace("lanes: [ovs-userspace]", "lanes: [tc-script]", 1)
+    return text.replace("\nflows: |", "\ntc_script: |", 1)
 
-    assert callable(still)
+
+def _shorter_commands(case: Case, still: Still, runs: int) -> Case:
+    """The case with as few actions and matches in its commands as go."""
     at = 0
     while at < len(case.flows) and runs > 0:
         for text in shorter_commands(case.flows[at]):
@@ -378,6 +372,8 @@ def _shorter_commands(case: Case, still: object, runs: int) -> Case:
 
 def shorter_commands(command: str) -> Iterator[str]:
     """A ``tc filter`` command without one of its actions or matches."""
+    if " flower" not in command:
+        return
     head, *actions = command.split(" action ")
     for at in range(len(actions)):
         yield " action ".join([head, *actions[:at], *actions[at + 1 :]])
@@ -385,4 +381,4 @@ def shorter_commands(command: str) -> Iterator[str]:
     words = match.split()
     for at in range(0, len(words), 2):
         rest = " ".join([*words[:at], *words[at + 2 :]])
-        yield " action ".join([f"{where}{flower} {rest}".strip(), *actions])
+        yield " action ".join([" ".join(f"{where}{flower} {rest}".split()), *actions])
