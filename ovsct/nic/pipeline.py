@@ -298,6 +298,6 @@ def _known(key: int, action: nic.Track, translated: bool) -> bool:
 
 
 def _translate(packet: Packet, hit: HwEntry) -> None:
-    t = tuples.unpack(hit.target)
-    rewrite = rewrite_ipv4 if t.family == 4 else rewrite_ipv6
-    rewrite(packet, t.src, t.dst, t.sport, t.dport, keep_conn=True)
+    family, _, src, dst, sport, dport, _ = hit.ends
+    rewrite = rewrite_ipv4 if family == 4 else rewrite_ipv6
+    rewrite(packet, src, dst, sport, dport, keep_conn=True)

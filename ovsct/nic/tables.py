@@ -139,13 +139,14 @@ class HwEntry:
     """One direction of a connection in hardware, with what was baked into it.
 
     `tuple` is what it matches, `target` what its addresses and ports become (the same if it is not
-    translated); `info` is the ctinfo that software finds again after a miss. `meta` has ct_state,
-    zone, mark and label in the layout of the flow key. `packets`, `bytes` are since the last poll;
-    `since` and `used` (ms) are when it was written and the poll that last saw it counting.
+    translated) and `ends` that in parts; `info` is the ctinfo that software finds again after a
+    miss. `meta` has ct_state, zone, mark and label in the layout of the flow key. `packets`,
+    `bytes` are since the last poll; `since` and `used` (ms) are when it was written and the poll
+    that last saw it counting.
     """
 
-    __slots__ = ("bytes", "changed", "entry", "info", "meta", "nat", "packets", "polled_bytes",
-                 "polled_packets", "reply", "since", "target", "tuple", "used")  # fmt: skip
+    __slots__ = ("bytes", "changed", "ends", "entry", "info", "meta", "nat", "packets",
+                 "polled_bytes", "polled_packets", "reply", "since", "target", "tuple", "used")  # fmt: skip
 
     def __init__(self, entry: Entry, reply: bool, target: int, now: int) -> None:
         self.entry = entry
@@ -153,6 +154,7 @@ class HwEntry:
         self.tuple = entry.reply if reply else entry.original
         self.target = target
         self.nat = target != self.tuple
+        self.ends = tuples.unpack(target)
         self.info = 0
         self.meta = 0
         self.packets = 0

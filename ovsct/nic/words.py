@@ -67,7 +67,7 @@ def entry_text(hw: HwEntry, now: int) -> str:
     t = tuples.unpack(hw.tuple)
     text = f"connection proto={t.proto} {_ends(t)} {which(hw)} {meta_text(hw.meta)}"
     if hw.nat:
-        text += f" nat={_ends(tuples.unpack(hw.target))}"
+        text += f" nat={_ends(hw.ends)}"
     return f"{text} age={(now - hw.since) / 1000:.3f} idle={(now - hw.used) / 1000:.3f}"
 
 
