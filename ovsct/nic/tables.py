@@ -146,7 +146,8 @@ class HwEntry:
     """
 
     __slots__ = ("bytes", "changed", "ends", "entry", "info", "meta", "nat", "packets",
-                 "polled_bytes", "polled_packets", "reply", "since", "target", "tuple", "used")  # fmt: skip
+                 "polled_bytes", "polled_packets", "reply", "since", "target",
+                 "tuple", "used")  # fmt: skip
 
     def __init__(self, entry: Entry, reply: bool, target: int, now: int) -> None:
         self.entry = entry
