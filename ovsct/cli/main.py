@@ -27,6 +27,10 @@ _COMMANDS: Final[dict[str, str]] = {
     "run": "Run packets through one lane.",
     "trace": "Follow packets step by step, conntrack state carried along.",
     "lower": "Print what each lane has installed: datapath flows, tc commands, NIC rules.",
+    "offload": "Say which megaflows are offloaded, and why the others are not.",
+    "verify": "Hold the model against a real ovs-vswitchd.",
+    "fuzz": "Campaigns of generated cases against a real ovs-vswitchd.",
+    "oracle": "Real kernels as judges: what is here, and how to get it.",
     "scenario": "Work with scenario files.",
 }
 """The subcommands. Each is a module of its own, imported when it is asked for."""
