@@ -18,9 +18,10 @@ from ovsct.conntrack.netfilter.fragments import refragment
 from ovsct.conntrack.request import Tracker
 from ovsct.errors import OvsctError
 from ovsct.lane import CONTROLLER, Drop, Event, EventKind, Output, Step, StepKind, Via
+from ovsct.openflow import hashes
 from ovsct.packet import edit
 from ovsct.packet.fields import CT_STATE_NAMES, SLOTS
-from ovsct.packet.packet import VLAN_LIMIT, Packet
+from ovsct.packet.packet import VLAN_LIMIT, Packet, parse
 
 if TYPE_CHECKING:
     from ovsct.bridge.bridge import Bridge
@@ -44,6 +45,7 @@ _RETAG: Final = (odp.PushVlan, odp.PopVlan, odp.PushMpls)
 
 _RECIRC_MASK: Final = SLOTS["recirc_id"].mask
 _RECIRC_SHIFT: Final = SLOTS["recirc_id"].shift
+_DP_HASH: Final = SLOTS["dp_hash"]
 _GROUP_MASK: Final = _RECIRC_MASK | SLOTS["in_port"].mask
 
 
@@ -58,17 +60,20 @@ class PacketIn(NamedTuple):
     reason: str
     table: int
     cookie: int
+    controller_id: int
 
 
 class Run:
     """What happens to one arrival: its time, and what has come of it so far."""
 
     __slots__ = (
-        "cut", "deferred", "depth", "drop", "hit", "now", "out", "packet_ins", "slow", "steps",
+        "arrival", "cut", "deferred", "depth", "drop", "hit", "now", "out", "packet_ins", "slow",
+        "steps",
     )  # fmt: skip
 
     def __init__(self, now: float, trace: bool) -> None:
         self.now = now
+        self.arrival: int | None = None
         self.out: list[Output] = []
         self.drop: Drop | None = None
         self.depth = 0
@@ -119,6 +124,7 @@ class Datapath:
         self.vlan_limit = vlan_limit
         self.kernel = dialect == "kernel"
         bridge.kernel_queues = self.kernel
+        bridge.max_hash_algorithm = 0 if self.kernel else 1
         # Every megaflow matches in_port and recirc_id: they choose the short list to search.
         self._subtables: dict[int, list[tuple[int, dict[int, odp.Megaflow]]]] = {}
         self._elsewhere: dict[odp.Megaflow, None] = {}
@@ -148,6 +154,7 @@ class Datapath:
                 (self.compile(a.actions, tags), not rest),
             ),
             odp.Userspace: lambda a, rest, tags: (self._userspace, a),
+            odp.Hash: lambda a, rest, tags: (self._hash, (a.algorithm, a.basis, tags)),
             odp.Trunc: lambda a, rest, tags: (_trunc, a.max_len),
             odp.CheckPktLen: lambda a, rest, tags: (
                 self._check_pkt_len,
@@ -160,6 +167,8 @@ class Datapath:
     def process(self, packet: Packet, run: Run) -> None:
         """One pass: find the megaflow (or translate) and execute it."""
         key = packet.key
+        if run.arrival is None:
+            run.arrival = key
         for mask, flows in self._subtables.get(key & _GROUP_MASK, ()):
             flow = flows.get(key & mask)
             if flow is not None:
@@ -211,6 +220,8 @@ class Datapath:
 
     def _upcall(self, packet: Packet, run: Run) -> odp.Megaflow:
         run.slow = True
+        # vswitchd sends it back in one piece.
+        packet.pieces = ()
         self.bridge.fdb.expire(run.now)
         translation = translate(self.bridge, packet.key, run.now, trace=run.steps is not None)
         if run.steps is not None:
@@ -381,7 +392,9 @@ class Datapath:
         if run.packet_ins is None:
             run.packet_ins = []
         table = state.table if state is not None else 0
-        run.packet_ins.append(PacketIn(packet.frame, action.reason, table, action.cookie))
+        run.packet_ins.append(
+            PacketIn(packet.frame, action.reason, table, action.cookie, action.controller_id)
+        )
         run.out.append(Output(CONTROLLER, packet.frame))
 
     def _output_kernel(self, packet: Packet, argument: tuple[int, bool], run: Run) -> None:
@@ -444,6 +457,21 @@ class Datapath:
             run.depth = 1
             self.process(run.deferred[at], run)
             at += 1
+
+    def _hash(self, packet: Packet, argument: tuple[int, int, bool], run: Run) -> None:
+        """OVS_ACTION_ATTR_HASH of the userspace datapath (OVS lib/odp-execute.c).
+
+        The L4 hash is that of the packet as it arrived; a kernel's is a secret of its own, and
+        here the same.
+        """
+        algorithm, basis, retagged = argument
+        if algorithm:
+            now = parse(packet.frame, 0, self.vlan_limit).key if retagged else packet.key
+            value = hashes.symmetric_l3l4(now, basis)
+        else:
+            arrived = packet.key if run.arrival is None else run.arrival
+            value = hashes.hash_2words(hashes.five_tuple(arrived), basis)
+        packet.key = packet.key & ~_DP_HASH.mask | value << _DP_HASH.shift
 
     def _clone(self, packet: Packet, argument: tuple[Compiled, bool], run: Run) -> None:
         actions, last = argument

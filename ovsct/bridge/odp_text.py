@@ -81,7 +81,8 @@ _CT_TUPLES: Final = {
     ),
     ETH_IPV6: _attr(
         "ct_tuple6", ("src", "ct_ipv6_src", ipv6), ("dst", "ct_ipv6_dst", ipv6),
-        ("proto", "ct_nw_proto", decimal), *_CT_PORTS,
+        ("proto", "ct_nw_proto", decimal), ("src_port", "ct_tp_src", decimal),
+        ("dst_port", "ct_tp_dst", decimal),
     ),
 }  # fmt: skip
 _ETH: Final = _attr("eth", ("src", "dl_src", ethernet), ("dst", "dl_dst", ethernet))
@@ -325,7 +326,7 @@ _ACTION_TEXT: Final[dict[type, Callable[[Any], str]]] = {
     odp.Recirc: lambda a: f"recirc({a.recirc_id:#x})",
     odp.Clone: lambda a: f"clone({format_actions(a.actions)})",
     odp.Userspace: _userspace,
-    odp.Hash: lambda a: f"hash(hash_l4({a.basis}))",
+    odp.Hash: lambda a: f"hash({'sym_l4' if a.algorithm else 'l4'}({a.basis}))",
     odp.Trunc: lambda a: f"trunc({a.max_len})",
     odp.Meter: lambda a: f"meter({a.meter_id})",
     odp.CheckPktLen: lambda a: f"check_pkt_len(size={a.length},gt({format_actions(a.greater)}),"

@@ -15,6 +15,7 @@ from ovsct.compare.packet_line import packet_frames
 from ovsct.compare.scenario import Scenario
 from ovsct.errors import InputError
 from ovsct.lane import Arrival
+from ovsct.lanes.make import Setup
 from ovsct.packet.describe import describe
 
 
@@ -79,14 +80,25 @@ def from_scenario(scenario: Scenario, name: str) -> Case:
     setup = scenario.setup
     if setup.flows is None:
         raise InputError("the scenario has no flows to verify", file=name)
+    return from_setup(setup, scenario.happenings(), scenario.title)
+
+
+def from_setup(setup: Setup, happenings: Iterable[Happening], title: str) -> Case:
+    """The case that is set up so and to which this happens.
+
+    Raises:
+        InputError: there are no flows.
+    """
+    if setup.flows is None:
+        raise InputError("there are no flows to verify", hint="give --flows FILE")
     options = dict(setup.options.get("ovs-userspace", {}))
     return Case(
         flows=tuple(_lines(setup.flows.text)),
         groups=tuple(_lines(setup.groups.text)) if setup.groups is not None else (),
         ports=setup.ports,
         fragments=str(options.get("frag_mode", "normal")),
-        shots=tuple(shots_of(scenario.happenings())),
-        title=scenario.title,
+        shots=tuple(shots_of(happenings)),
+        title=title,
     )
 
 

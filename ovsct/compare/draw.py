@@ -87,6 +87,10 @@ class Dice:
     random: Random
     conntrack: bool = False
     groups: dict[int, str] = field(default_factory=dict)
+    source: dict[int, str] = field(default_factory=dict)
+    """By IP version, the address behind which the case's flows hide a client."""
+    target: dict[int, str] = field(default_factory=dict)
+    """By IP version, the address that stands for a server."""
 
     def chance(self, probability: float) -> bool:
         """True as often as `probability` says."""

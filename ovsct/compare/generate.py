@@ -27,6 +27,33 @@ class Profile(StrEnum):
     """Connection tracking, NAT and recirculation."""
 
 
+_NATS: Final = (
+    # A client hidden behind an address, and a server behind another: in one zone, in two, or both.
+    (
+        "table=0,priority={p},{ip},actions=ct(table=1,zone={z},nat)",
+        "table=1,priority={p},{ip},ct_state=+trk+new,actions=ct(commit,zone={z}{nat}{exec}),output:2",
+        "table=1,priority={p}1,{ip},ct_state=+trk+est,actions=resubmit(,2),output:3",
+        "table=1,priority={p}2,{ip},ct_state=+trk+rel,actions=output:4",
+    ),
+    (
+        "table=0,priority={p},{ip},actions=ct(table=1,zone={z},nat)",
+        "table=1,priority={p},{ip},ct_state=+trk+new,"
+        "actions=ct(commit,zone={z}{nat}{exec},table=2)",
+        "table=1,priority={p}1,{ip},ct_state=+trk-new-inv,actions=ct(table=2,zone={y},nat)",
+        "table=2,priority={p},{ip},ct_state=+trk+new,actions=ct(commit,zone={y}{back}),output:2",
+        "table=2,priority={p}1,{ip},ct_state=+trk+est,actions=output:3",
+        "table=2,priority={p}2,{ip},ct_state=+trk+rel,actions=output:4",
+    ),
+    (
+        "table=0,priority={p},{ip},ct_state=-trk,in_port=1,actions=ct(commit,zone={z}{nat},table=1)",
+        "table=0,priority={p}1,{ip},ct_state=-trk,actions=ct(nat,zone={z},table=1)",
+        "table=1,priority={p},{ip},ct_state=+trk+new,actions=output:2",
+        "table=1,priority={p}1,{ip},ct_state=+trk+rpl,actions=ct(nat,zone={z},table=3),output:1",
+        "table=3,priority={p},{ip},actions=ct_clear,output:1",
+    ),
+)
+"""The flows of a small NAT gateway, so that translated connections have a past and a future."""
+
 _ENTRIES: Final = (
     "table=0,priority=1,ip,actions=ct(table=1{zone})",
     "table=0,priority=2,ipv6,actions=ct(table=1{zone})",
@@ -58,15 +85,38 @@ def generate(seed: int, number: int, profile: Profile = Profile.ALL) -> Case:
 
 def _flows(dice: Dice, sets: bool) -> list[str]:
     zone = dice.pick(("", ",zone=1", ",zone=2"))
+    gateway = dice.chance(0.65 if dice.conntrack else 0.3)
     lines = [entry.format(zone=zone) for entry in _ENTRIES if dice.chance(0.75)]
+    if gateway:
+        lines += _gateway(dice)
     # No two priorities of a table are alike: which of two overlapping flows wins is undefined.
-    for priority in range(1000, 1000 + dice.number(3, 14)):
-        table = dice.pick((0, 0, 1, 1, 1, 2, 2, 3, 4))
+    for number in range(dice.number(3, 14)):
+        table = dice.pick((1, 2, 2, 3, 4, 0) if gateway else (0, 0, 1, 1, 1, 2, 2, 3, 4))
+        priority = number + (100 if gateway and dice.chance(0.6) else 30000)
         words, facts = draw_match(dice, table)
         lines.append(_flow(dice, table, priority, words, facts, sets))
     if dice.chance(0.12):
         lines += _conjunction(dice)
     return lines if not sets else [_without_forks(line) for line in lines]
+
+
+def _gateway(dice: Dice) -> list[str]:
+    lines = []
+    z, y = dice.pick(((1, 2), (0, 1), (1, 1), (2, 0)))
+    plan = dice.pick(_NATS)
+    for version, ip, pool in ((4, "ip", draw.NAT_V4), (6, "ipv6", draw.NAT_V6)):
+        side = dice.pick(("src", "dst"))
+        known = dice.source if side == "src" else dice.target
+        known[version] = dice.pick(pool)
+        nat = f",nat({side}={known[version]})"
+        back = f",nat({'dst' if side == 'src' else 'src'}={dice.pick(pool)})"
+        marks = dice.pick(("", ",exec(set_field:1->ct_mark)", ",exec(load:1->NXM_NX_CT_LABEL[0])"))
+        lines += [
+            line.format(p=50 + version, ip=ip, z=z, y=y, nat=nat, exec=marks,
+                        back=dice.pick(("", back)))
+            for line in plan
+        ]  # fmt: skip
+    return lines
 
 
 def _flow(

@@ -261,7 +261,7 @@ def _check_pkt_larger(dice: Dice, facts: Facts) -> Drawn:
     return f"check_pkt_larger({length})->{dice.pick(_CHECKED_INTO)}", facts
 
 
-_MISFITS: Final = ("dec_ttl", "dec_mpls_ttl", "mod_nw_src:1.1.1.1", "mod_tp_dst:80", "mod_nw_ttl:9")
+_MISFITS: Final = ("dec_ttl", "dec_mpls_ttl", "mod_nw_src:1.1.1.1", "mod_tp_dst:80")
 """Actions that OpenFlow 1.0 takes whatever the match says."""
 
 ROWS: Final = (

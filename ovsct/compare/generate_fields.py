@@ -113,7 +113,7 @@ _REG: Final = _masked(3, 0, 1, 2, 3)
 SETS: Final = (
     _set("eth_src", _mac), _set("eth_dst", _mac),
     _set("vlan_vid", _of("0x1005", "0x1007", "0x1005/0x1007"), fits=_WHEN[Prereq.VLAN]),
-    _set("vlan_pcp", _of(0, 3, 7)), _set("dl_vlan", _of(5, 6), 1),
+    _set("vlan_pcp", _of(0, 3, 7)),
     _set("vlan_tci", _of("0x1005", "0x3006", "0", "0x5"), 1),
     _set("mpls_label", _of(5, 16, 1000)), _set("mpls_tc", _of(0, 5)), _set("mpls_ttl", _of(1, 64)),
     _set("ip_src", _v4, 6), _set("ip_dst", _v4, 6),

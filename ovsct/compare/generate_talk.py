@@ -24,8 +24,8 @@ _WRAP: Final = 1 << 32
 class Ends:
     """The two ends of a talk: addresses, ports of the transport and of the bridge, what is around.
 
-    `seen_a` and `seen_b` are the addresses under which the other side knows them, for behind a
-    translation an answer goes to another address than the question came from.
+    `seen_a` is the address under which b knows a, `seen_b` that under which a knows b: where
+    addresses are translated, an answer goes to another address than the question came from.
     """
 
     a: str
@@ -45,11 +45,11 @@ class Ends:
 
     def there(self) -> tuple[str, str]:
         """The addresses of a packet from a to b."""
-        return self.a, self.b
+        return self.a, self.seen_b
 
     def back(self) -> tuple[str, str]:
         """The addresses of an answer."""
-        return self.seen_b, self.seen_a
+        return self.b, self.seen_a
 
 
 def _ends(dice: Dice) -> Ends:
@@ -78,9 +78,16 @@ def _ends(dice: Dice) -> Ends:
     return Ends(
         a, b, dice.pick(draw.PORTS), dice.pick(draw.PORTS),
         1 if dice.chance(0.6) else dice.number(1, 4), 2 if dice.chance(0.6) else dice.number(1, 4),
-        dice.pick(nat) if dice.chance(0.25) else a, dice.pick(nat) if dice.chance(0.12) else b,
-        around,
+        _seen(dice, dice.source, a, nat), _seen(dice, dice.target, b, nat), around,
     )  # fmt: skip
+
+
+def _seen(dice: Dice, known: dict[int, str], address: str, pool: tuple[str, ...]) -> str:
+    """The address under which the other end knows this one: as the flows say, most of the time."""
+    said = known.get(6 if ":" in address else 4)
+    if said is not None and dice.chance(0.75):
+        return said
+    return dice.pick(pool) if dice.chance(0.08) else address
 
 
 def _at(address: str, port: int) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from ovsct.packet.fields import Field
+from ovsct.packet.fields import SLOTS, Field
 
 Span: TypeAlias = tuple[int, int]
 NOWHERE: Final[Span] = (0, 0)
@@ -44,6 +44,11 @@ PORT_NAMES: Final[dict[str, int]] = {
 }
 
 
+_DSCP_OF_TOS: Final = 0xFC << SLOTS["nw_tos"].shift
+"""nw_tos has eight bits, of which OVS reads, writes and masks the six that are DSCP (MFF_IP_DSCP
+in lib/meta-flow.c)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Subfield:
     """Bits `low` to `low + width - 1` of a field: ``field[low..high]``.
@@ -64,7 +69,8 @@ class Subfield:
     @property
     def mask(self) -> int:
         """Its bits, in place in the key."""
-        return (((1 << self.width) - 1) << self.shift) & self.field.mask
+        whole = _DSCP_OF_TOS if self.field.name == "nw_tos" else self.field.mask
+        return (((1 << self.width) - 1) << self.shift) & whole
 
     def get(self, key: int) -> int:
         """Its value in `key`."""

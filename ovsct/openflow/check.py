@@ -84,8 +84,6 @@ _OLDER_WORDS: Final[dict[str, Callable[[Packet], bool]]] = {
     "mod_nw_src": lambda p: p.dl_type == ETH_IPV4,
     "mod_nw_dst": lambda p: p.dl_type == ETH_IPV4,
     "mod_nw_tos": _is_ip,
-    "mod_nw_ecn": _is_ip,
-    "mod_nw_ttl": _is_ip,
     "mod_tp_src": _has_ports,
     "mod_tp_dst": _has_ports,
     "set_tunnel": lambda _: True,
@@ -102,6 +100,7 @@ def _set_field(action: ofp.SetField, packet: Packet) -> None:
         if action.field.name in ("dl_vlan", "dl_vlan_pcp"):
             packet.tags[0] = True
         return
+    # mod_nw_ecn and mod_nw_ttl are no actions of OpenFlow 1.0: there they go as a load.
     _need_prereq(action, action.field, packet)
     if action.field.name == "vlan_vid" and not packet.tags[0]:
         raise _refuse(

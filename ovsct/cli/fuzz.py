@@ -1,0 +1,91 @@
+"""``ovsct fuzz``: campaigns of generated cases against a real ovs-vswitchd."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import click
+
+from ovsct.errors import InputError
+
+if TYPE_CHECKING:
+    from ovsct.compare.campaign import Batch, Plan
+
+
+@click.command()
+@click.option("--seed", type=int, default=1, show_default=True, help="Of the generated cases.")
+@click.option("--cases", type=click.IntRange(1), default=1000, show_default=True, metavar="N")
+@click.option(
+    "--corpus", default="corpus", show_default=True, metavar="DIR",
+    help="Where the campaign's state and what it finds is kept.",
+)
+@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, metavar="N",
+              help="Processes to run on.")  # fmt: skip
+@click.option("--executor", metavar="dask:ADDRESS", help="Run on a dask cluster instead.")
+@click.option(
+    "--profile", type=click.Choice(["all", "conntrack"]), default="all", show_default=True,
+    help="What cases are mostly about.",
+)
+def fuzz(
+    seed: int, cases: int, corpus: str, jobs: int, executor: str | None, profile: str
+) -> int:
+    """Run a campaign: generated flows and packets through the model and a real ovs-vswitchd.
+
+    Every difference is shrunk and kept in the corpus as a scenario, and those that are there
+    already are tried first. A campaign that was killed goes on where it stopped. Ends with 1 if
+    anything differs.
+    """
+    from ovsct.compare.campaign import Corpus, Plan, campaign
+    from ovsct.compare.coverage import Coverage
+
+    began = monotonic()
+    plan = Plan(seed, cases, profile)
+    kept = Corpus(Path(corpus), plan)
+    if kept.state.cases:
+        click.echo(f"goes on behind {kept.state.cases} cases", err=True)
+    still = kept.still_different()
+    for name in still:
+        click.echo(f"{name}: still differs")
+    before = kept.state.cases
+    for batch in _seen(campaign(plan, kept, _submit(jobs, executor)), plan, len(kept.state.done)):
+        for name in batch.found:
+            click.echo(f"{os.path.join(corpus, name)}: differs")
+    state = kept.state
+    for line in Coverage(state.coverage).lines():
+        click.echo(line)
+    for reason, count in state.left_out.items():
+        click.echo(f"left out {count}: {reason}")
+    click.echo(
+        f"{state.cases} cases ({state.cases - before} of them now), {state.packets} packets,"
+        f" {len(state.found)} differences, {sum(state.left_out.values())} left out,"
+        f" {monotonic() - began:.0f} s"
+    )
+    return 1 if state.found or still else 0
+
+
+def _submit(
+    jobs: int, executor: str | None
+) -> Callable[[Plan, Iterable[int]], Iterator[Batch]]:
+    from ovsct.compare.campaign import here, on_dask, on_processes
+
+    if executor is None:
+        return here if jobs == 1 else on_processes(jobs)
+    kind, colon, address = executor.partition(":")
+    if kind != "dask" or not colon or not address:
+        raise InputError("no such executor", token=executor, expected="dask:ADDRESS")
+    return on_dask(address)
+
+
+def _seen(batches: Iterable[Batch], plan: Plan, done: int) -> Iterable[Batch]:
+    if not sys.stderr.isatty():
+        return batches
+    from tqdm import tqdm
+
+    return tqdm(
+        batches, desc="fuzz", total=plan.batches, initial=done, unit=" batches", leave=False
+    )

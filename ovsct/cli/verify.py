@@ -1,0 +1,175 @@
+"""``ovsct verify``: the model against a real ovs-vswitchd."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from ovsct.errors import InputError
+
+if TYPE_CHECKING:
+    from ovsct.compare.case import Case
+    from ovsct.compare.verify import Difference, Verifier
+
+JUDGES: Final = ("real-ovs",)
+MAX_EXAMPLES: Final = 5
+"""Differences that are shrunk and shown; the others are counted."""
+
+
+@click.command()
+@click.argument("scenarios", nargs=-1, metavar="[SCENARIO]...")
+@click.option("--against", type=click.Choice(JUDGES), required=True, help="Who judges.")
+@click.option("--flows", metavar="FILE", help="Flows to verify with --events.")
+@click.option("--groups", metavar="FILE", help="Groups, as ovs-ofctl add-groups takes them.")
+@click.option("--events", metavar="FILE", help="Packets: .jsonl, .pcap or .pcapng.")
+@click.option("--port", type=int, metavar="N", help="The port of a .pcap, which does not say it.")
+@click.option("--cases", type=click.IntRange(1), metavar="N", help="Generate so many cases.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Of generated cases.")
+@click.option("--first", type=click.IntRange(0), default=0, help="Number of the first case.")
+@click.option(
+    "--profile", type=click.Choice(["all", "conntrack"]), default="all", show_default=True,
+    help="What generated cases are mostly about.",
+)
+@click.option("--every-packet", is_flag=True, help="Compare state after every packet.")
+@click.option("--save", metavar="DIR", help="Write the shortest cases that differ there.")
+def verify(
+    scenarios: tuple[str, ...],
+    against: str,
+    flows: str | None,
+    groups: str | None,
+    events: str | None,
+    port: int | None,
+    cases: int | None,
+    seed: int,
+    first: int,
+    profile: str,
+    every_packet: bool,
+    save: str | None,
+) -> int:
+    """Run the same flows and packets through the model and a real ovs-vswitchd.
+
+    Compared are outputs, packet-ins, connections, datapath flows and flow counters. What is
+    verified is given by scenario files, by --flows and --events, or by --cases. A difference is
+    shrunk and printed as a scenario; the command then ends with 1.
+    """
+    from ovsct.compare.generate import Profile, generate
+    from ovsct.compare.verify import Verifier
+
+    given = bool(scenarios) + (cases is not None) + (flows is not None or events is not None)
+    if given != 1:
+        raise InputError(
+            "say what to verify in one way", hint="scenario files, --flows and --events, or --cases"
+        )
+    if cases is not None:
+        numbers = range(first, first + cases)
+        source: Iterable[Case] = (
+            generate(seed, number, Profile(profile)) for number in numbers
+        )
+        total = cases
+    elif scenarios:
+        source = _scenarios(scenarios)
+        total = len(scenarios)
+    else:
+        source = [_from_files(flows, groups, events, port)]
+        total = 1
+    tally = _Tally(save)
+    with Verifier(every_packet=every_packet) as verifier:
+        for case in _seen(source, total):
+            tally.take(verifier, case)
+    tally.summary()
+    return 1 if tally.differences else 0
+
+
+def _seen(cases: Iterable[Case], total: int) -> Iterable[Case]:
+    """The same cases, with a bar if somebody would see it."""
+    if not sys.stderr.isatty():
+        return cases
+    from tqdm import tqdm
+
+    return tqdm(cases, desc="verify", total=total, unit=" cases", delay=1, leave=False)
+
+
+def _scenarios(paths: tuple[str, ...]) -> Iterator[Case]:
+    from ovsct.compare.case import from_scenario
+    from ovsct.compare.scenario import read_scenario
+
+    for path in paths:
+        yield from_scenario(read_scenario(path), path)
+
+
+def _from_files(
+    flows: str | None, groups: str | None, events: str | None, port: int | None
+) -> Case:
+    from ovsct.cli.setup import make_setup
+    from ovsct.compare.case import from_setup
+    from ovsct.compare.events import read_events
+
+    if flows is None or events is None:
+        raise InputError("--flows and --events go together", hint="give both")
+    setup = make_setup(
+        flows=flows, groups=groups, tc_script=None, ports=None, settings=(), events=events,
+        port=port,
+    )  # fmt: skip
+    return from_setup(setup, read_events(events, port=port), title=f"{flows} and {events}")
+
+
+class _Tally:
+    """What came of the cases so far."""
+
+    def __init__(self, save: str | None) -> None:
+        from ovsct.compare.coverage import Coverage
+
+        self.save = save
+        self.began = monotonic()
+        self.cases = 0
+        self.packets = 0
+        self.differences = 0
+        self.left_out: dict[str, int] = {}
+        self.coverage = Coverage()
+
+    def take(self, verifier: Verifier, case: Case) -> None:
+        """Run one case, and show how it differs if it does."""
+        verdict = verifier.run(case)
+        self.cases += 1
+        self.packets += verdict.packets
+        self.coverage.add(verdict.coverage)
+        if verdict.left_out is not None:
+            self.left_out[verdict.left_out] = self.left_out.get(verdict.left_out, 0) + 1
+        if verdict.difference is not None:
+            self.differences += 1
+            if self.differences <= MAX_EXAMPLES:
+                self._show(verifier, case, verdict.difference)
+            else:
+                click.echo(f"{case.title}: {verdict.difference.kind} differ")
+
+    def _show(self, verifier: Verifier, case: Case, difference: Difference) -> None:
+        from ovsct.compare.case import to_yaml
+        from ovsct.compare.shrink import shrink
+
+        shortest = shrink(case, verifier.still(difference))
+        found = verifier.run(shortest).difference or difference
+        text = to_yaml(shortest, f"model and program differ in {found.kind}")
+        click.echo("\n".join(f"# {line}" for line in found.lines()))
+        click.echo(text)
+        if self.save is not None:
+            folder = Path(self.save)
+            folder.mkdir(parents=True, exist_ok=True)
+            name = "".join(letter if letter.isalnum() else "-" for letter in case.title)
+            (folder / f"{name}.yaml").write_text(text, encoding="utf-8")
+
+    def summary(self) -> None:
+        """One line of counts, and what was reached."""
+        for line in self.coverage.lines():
+            click.echo(line)
+        for reason, count in self.left_out.items():
+            click.echo(f"left out {count}: {reason}")
+        click.echo(
+            f"{self.cases} cases, {self.packets} packets, {self.differences} differences,"
+            f" {sum(self.left_out.values())} left out, {monotonic() - self.began:.0f} s"
+        )
+

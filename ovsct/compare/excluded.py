@@ -1,0 +1,92 @@
+"""What generated cases leave out, by name, with the reason. docs/verify.md holds the same list."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+
+class Excluded(StrEnum):
+    """Closed: nothing else is left out."""
+
+    EQUAL_PRIORITY = "equal-priority-overlap"
+    ACTION_SET_FORK = "action-set-and-fork"
+    BARE_NAT_COMMIT = "commit-with-bare-nat"
+    NAT_RANGE = "nat-range"
+    FRAGMENTS_AND_GAPS = "fragments-and-gaps"
+    MEGAFLOW_AGEING = "megaflow-ageing"
+    VERSION_OF_OPENFLOW = "version-of-openflow"
+    FLOOD_ORDER = "flood-order"
+    NORMAL = "normal"
+    SELECT_GROUPS = "select-groups"
+    ALG = "alg"
+    TUNNELS = "tunnels"
+    RECIRC_FIELDS = "recirculation-fields"
+    NOT_MODELLED = "not-modelled"
+
+
+REASONS: Final[dict[Excluded, str]] = {
+    Excluded.EQUAL_PRIORITY: (
+        "Which of two overlapping flows of one priority wins is undefined (OpenFlow 1.5.1, 6.4);"
+        " flows of a conjunction share theirs, as they must."
+    ),
+    Excluded.ACTION_SET_FORK: (
+        "ct(table=N) with an action set that is not empty kills ovs-vswitchd 3.1 (assertion in"
+        " recirc_alloc_id__()). A case has either action sets or forks."
+    ),
+    Excluded.BARE_NAT_COMMIT: (
+        "ct(commit,nat) on an unknown connection corrupts its reply tuple in 3.1, and in later"
+        " versions the connection table."
+    ),
+    Excluded.NAT_RANGE: (
+        "Which address or port of a range NAT picks depends on a random number that the program"
+        " draws when it starts. One address and at most one port are given."
+    ),
+    Excluded.FRAGMENTS_AND_GAPS: (
+        "Fragments held over 15 seconds are released by a thread of the program's own. Cases with"
+        " fragments have no longer gap than a second."
+    ),
+    Excluded.MEGAFLOW_AGEING: (
+        "Datapath flows are removed by threads of the program's own: max-idle is set so high that"
+        " none is."
+    ),
+    Excluded.VERSION_OF_OPENFLOW: (
+        "What a few words mean depends on the OpenFlow version of the connection that adds the"
+        " flow: vlan_tci with a priority mask and no VID (the mask is lost in OXM), mod_nw_tos (in"
+        " 1.0 it looks at nw_proto)."
+    ),
+    Excluded.FLOOD_ORDER: (
+        "FLOOD and ALL go through a hash table whose order turns with every change of the flows:"
+        " in datapath flows of such cases, outputs in a row are compared without their order."
+    ),
+    Excluded.NORMAL: (
+        "After an address was learned, datapath flows are revalidated by threads of the program's"
+        " own, and packets may still meet the old ones."
+    ),
+    Excluded.SELECT_GROUPS: "Select groups and fast failover are not modelled.",
+    Excluded.ALG: "Helpers are not in generated cases: their packets need payloads that fit.",
+    Excluded.TUNNELS: (
+        "No port is a tunnel: tunnel fields other than tun_id, tun_src and tun_dst are neither"
+        " matched nor set."
+    ),
+    Excluded.RECIRC_FIELDS: (
+        "recirc_id, dp_hash and packet_type are not matched on: ids are compared by structure"
+        " only, nothing here makes a hash, and all packets are Ethernet."
+    ),
+    Excluded.NOT_MODELLED: (
+        "learn, multipath, bundle, sample, fin_timeout, delete_field, encap, decap, meter,"
+        " controller(pause), NSH: the parser or the translation refuses them by name."
+    ),
+}
+
+FIELDS: Final[dict[str, Excluded]] = {
+    **dict.fromkeys(("dp_hash", "recirc_id", "packet_type"), Excluded.RECIRC_FIELDS),
+    **dict.fromkeys(
+        ("tun_flags", "tun_ttl", "tun_tos", "tun_gbp_id", "tun_gbp_flags"), Excluded.TUNNELS
+    ),
+    "in_port_oxm": Excluded.VERSION_OF_OPENFLOW,
+    "skb_priority": Excluded.RECIRC_FIELDS,
+    "nd_reserved": Excluded.NOT_MODELLED,
+    "nd_options_type": Excluded.NOT_MODELLED,
+}
+"""Fields of the registry that no generated match names."""
