@@ -153,7 +153,7 @@ def proc_line(c: Connection) -> str:
     else holds it; a flow table that offloads the connection holds one more.
     """
     l3 = ("ipv4", 2) if c.family == 4 else ("ipv6", 10)
-    offloaded = "offload" in c.status or "hw-offload" in c.status
+    offloaded = "offload" in c.status  # a torn down flow may still be in hardware
     text = f"{l3[0]:<8} {l3[1]} {PROC_NAMES.get(c.proto, 'unknown'):<8} {c.proto} "
     if not offloaded:
         text += f"{int(c.timeout)} "
