@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ovsct.bridge import act_ct, act_fields, act_output
+from ovsct.bridge import act_ct, act_fields, act_group, act_output
 from ovsct.bridge.context import Handlers
 from ovsct.bridge.freeze import UnrollXlate
 from ovsct.openflow import actions as of
@@ -14,7 +14,7 @@ ACTIONS: Final[Handlers] = {
     of.OutputField: act_output.output_field,
     of.Controller: act_output.controller,
     of.Enqueue: act_output.enqueue,
-    of.Group: act_output.group,
+    of.Group: act_group.group,
     of.Resubmit: act_output.resubmit,
     of.GotoTable: act_output.goto_table,
     of.Clone: act_output.clone,

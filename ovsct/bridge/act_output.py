@@ -1,7 +1,7 @@
-"""Actions that send the packet somewhere: output, controller, groups, resubmit, clone.
+"""Actions that send the packet somewhere: output, controller, resubmit, clone.
 
-OVS ``xlate_output_action()``, ``compose_output_action__()``, ``xlate_group_action()``,
-``clone_xlate_actions()`` and ``xlate_check_pkt_larger()``, 3.1.
+OVS ``xlate_output_action()``, ``compose_output_action__()``, ``clone_xlate_actions()`` and
+``xlate_check_pkt_larger()``, 3.1.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from dataclasses import replace
 from ovsct.bridge import odp
 from ovsct.bridge.act_emit import emit
 from ovsct.bridge.act_normal import normal
-from ovsct.bridge.action_set import as_list, run_action_set
+from ovsct.bridge.action_set import run_action_set
 from ovsct.bridge.commit import commit
 from ovsct.bridge.context import Context
 from ovsct.bridge.freeze import UnrollXlate, finish_freezing, frozen_state
-from ovsct.bridge.lookup import go_to_table, resources_left
+from ovsct.bridge.lookup import go_to_table
 from ovsct.bridge.prereq import has_field
 from ovsct.bridge.walk import walk_actions
 from ovsct.errors import OvsctError
@@ -140,41 +140,6 @@ def resubmit(ctx: Context, action: of.Resubmit, last: bool, _rest: Rest) -> None
 def goto_table(ctx: Context, action: of.GotoTable, last: bool, _rest: Rest) -> None:
     """goto_table: a miss there is a table miss."""
     go_to_table(ctx, _IN_PORT.get(ctx.flow), action.table, honor_miss=True, last=last)
-
-
-def _bucket(ctx: Context, actions: Sequence[of.Action], last: bool) -> None:
-    flow, was_mpls = ctx.flow, ctx.was_mpls
-    ctx.depth += 1
-    ctx.in_bucket = True
-    walk_actions(ctx, as_list(actions), last)
-    ctx.in_bucket = False
-    ctx.depth -= 1
-    if ctx.freezing:
-        finish_freezing(ctx)
-    ctx.flow = flow
-    ctx.was_mpls = was_mpls
-    ctx.exit = False
-    if ctx.error == "too many MPLS labels":
-        ctx.error = None
-
-
-def group(ctx: Context, action: of.Group, last: bool, _rest: Rest) -> bool:
-    """group: all and indirect run their buckets on the packet as it is here; see docs for others.
-
-    True (the list ends) if there is no such group.
-    """
-    if not resources_left(ctx):
-        return False
-    found = ctx.bridge.groups.get(action.group_id)
-    if found is None:
-        ctx.note(StepKind.NOTE, f"output to nonexistent group {action.group_id}")
-        return True
-    if found.type not in ("all", "indirect"):
-        raise OvsctError(f"group type {found.type} is not modelled yet (group {found.group_id})")
-    final = len(found.buckets) - 1
-    for at, bucket in enumerate(found.buckets):
-        _bucket(ctx, bucket.actions, last and at == final)
-    return False
 
 
 _IRREVERSIBLE = (of.Ct, of.Meter, of.Nat)

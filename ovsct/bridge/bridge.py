@@ -29,6 +29,9 @@ class Bridge:
         frag_mode: ``normal``, ``drop`` or ``nx-match`` (``ovs-ofctl set-frags``).
         zone_timeouts: names of timeout policies by conntrack zone.
 
+    `ports_down` holds ports without a link; `max_hash_algorithm` is the last of the algorithms for
+    dp_hash that the datapath has (0: L4, 1: symmetric L4).
+
     Raises:
         InputError: a flow overlaps another and asks not to; an unknown fragment mode.
     """
@@ -56,6 +59,8 @@ class Bridge:
         self.groups: dict[int, Group] = {group.group_id: group for group in groups}
         self.recirc = RecircIds()
         self.kernel_queues = False
+        self.max_hash_algorithm = 1
+        self.ports_down: set[int] = set()
         self.fdb = MacTable()
         for flow in flows:
             self.add_flow(flow)
@@ -67,6 +72,13 @@ class Bridge:
     def has_port(self, port: int) -> bool:
         """Whether an output to `port` goes anywhere."""
         return port in self._outputs
+
+    def is_alive(self, port: int) -> bool:
+        """Whether `port` is there and up: what group buckets and bundles ask.
+
+        The controller is alive while one is connected; here none ever is.
+        """
+        return port in self._outputs and port not in self.ports_down
 
     def flood_order(self) -> tuple[int, ...]:
         """The ports in the order in which FLOOD and ALL reach them."""

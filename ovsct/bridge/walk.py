@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ovsct.bridge.context import Context
-from ovsct.bridge.freeze import freeze_unroll, needs_recirculation_for_mpls
+from ovsct.bridge.freeze import UnrollXlate, freeze_unroll, needs_recirculation_for_mpls
 from ovsct.errors import OvsctError
 from ovsct.lane import StepKind
 from ovsct.openflow import actions as of
@@ -33,7 +33,7 @@ def walk_actions(ctx: Context, actions: Sequence[of.Action], last: bool) -> None
             if ctx.freezing:
                 freeze_unroll(ctx, actions[at:])
             return
-        if ctx.steps is not None:
+        if ctx.steps is not None and not isinstance(action, UnrollXlate):
             ctx.note(StepKind.ACTION, format_action(action))
         handler = ctx.handlers.get(type(action))
         if handler is None:

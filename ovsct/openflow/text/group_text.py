@@ -7,6 +7,7 @@ parse_ofp_group_mod_str__, parse_bucket_str, ofp_print_group).
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from itertools import count
 from typing import Final
 
@@ -160,6 +161,12 @@ def _bucket(line: str, start: int, end: int, kind: GroupType, ports: Ports) -> B
             column=start + 1,
             token=line[start:end].strip(),
         )
+    if watches and kind in (GroupType.ALL, GroupType.INDIRECT):
+        raise InputError(
+            f"buckets of a group of type {kind} watch nothing (OFPGMFC_WATCH_UNSUPPORTED)",
+            column=start + 1,
+            token=line[start:end].strip(),
+        )
     return Bucket(
         bucket_id=numbers.pop("bucket_id", -1),
         actions=_bucket_actions(line, actions, ports),
@@ -171,31 +178,30 @@ def _bucket(line: str, start: int, end: int, kind: GroupType, ports: Ports) -> B
 
 
 def _numbered(buckets: list[Bucket]) -> tuple[Bucket, ...]:
-    """Give the buckets without an id the lowest that are free, as ovs-ofctl does."""
+    """Give the buckets without an id the lowest that are free, as ovs-ofctl does.
+
+    It keeps clear of ids said behind the first of them only (OVS lib/ofp-group.c
+    ofputil_encode_ofp15_group_mod()), and a switch refuses ids that are there twice.
+    """
+    said = [bucket.bucket_id for bucket in buckets]
+    first = said.index(-1) if -1 in said else len(said)
+    kept_clear = set(said[first:])
+    free = (number for number in count() if number not in kept_clear)
+    numbered = [
+        bucket if bucket.bucket_id >= 0 else replace(bucket, bucket_id=next(free))
+        for bucket in buckets
+    ]
     taken: set[int] = set()
-    for bucket in buckets:
+    for bucket, number in zip(numbered, said, strict=True):
         if bucket.bucket_id in taken:
             raise InputError(
-                "two buckets have this id (OFPGMFC_BUCKET_EXISTS)",
+                "two buckets have this id (OFPGMFC_BAD_BUCKET)",
                 column=bucket.span[0] + 1,
                 token=str(bucket.bucket_id),
+                hint=None if number >= 0 else "say the bucket_id of every bucket, or of none",
             )
-        if bucket.bucket_id >= 0:
-            taken.add(bucket.bucket_id)
-    free = (number for number in count() if number not in taken)
-    return tuple(
-        bucket
-        if bucket.bucket_id >= 0
-        else Bucket(
-            bucket_id=next(free),
-            actions=bucket.actions,
-            weight=bucket.weight,
-            watch_port=bucket.watch_port,
-            watch_group=bucket.watch_group,
-            span=bucket.span,
-        )
-        for bucket in buckets
-    )
+        taken.add(bucket.bucket_id)
+    return tuple(numbered)
 
 
 def _read_group(line: str, file: str | None, number: int | None, ports: Ports) -> Group:
