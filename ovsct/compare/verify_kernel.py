@@ -228,9 +228,13 @@ class _Run:
 
 
 def outputs(out: Iterable[Output]) -> list[tuple[str, bytes]]:
-    """Outputs by place; those of one place in order, the stack's without VLAN tags."""
+    """Outputs by place; those of one place in order, the stack's without VLAN tags.
+
+    The number of an IPv6 datagram that was cut anew is drawn at random, and so taken out.
+    """
     found = [
-        (str(port), _untagged(frame) if port == STACK else frame) for port, frame in out
+        (str(port), _unnumbered(_untagged(frame) if port == STACK else frame))
+        for port, frame in out
     ]
     return sorted(found, key=lambda each: each[0])
 
@@ -239,6 +243,17 @@ def _untagged(frame: bytes) -> bytes:
     while frame[12:14] in (b"\x81\x00", b"\x88\xa8"):
         frame = frame[:12] + frame[16:]
     return frame
+
+
+def _unnumbered(frame: bytes) -> bytes:
+    """The frame without the identification of a fragment header that stands first (RFC 8200)."""
+    at = 12
+    while frame[at : at + 2] in (b"\x81\x00", b"\x88\xa8"):
+        at += 4
+    if frame[at : at + 2] != b"\x86\xdd" or frame[at + 8 : at + 9] != b"\x2c":
+        return frame
+    number = at + 2 + 40 + 4
+    return frame[:number] + bytes(4) + frame[number + 4 :]
 
 
 def _frames(out: Iterable[Output]) -> tuple[str, ...]:
