@@ -173,6 +173,8 @@ class _Lowering:
             self.put(inner << _TYPE.shift, _TYPE.mask)
 
     def _tag(self, tci: int, mask: int, shift: int, bits: int) -> None:
+        if not mask:
+            return
         vid, pcp = mask & _VID, mask & _PCP
         if not (mask & _PRESENT and vid in (0, _VID) and pcp in (0, _PCP) and (vid or pcp)):
             raise refuse(

@@ -18,7 +18,7 @@ from ovsct.lower.match import lower_match
 from ovsct.lower.priorities import Priorities
 from ovsct.lower.reasons import Note, Reason, Refusal, RefusedError, refuse
 from ovsct.lower.tc_actions import check_actions, put_actions
-from ovsct.packet.fields import KEY_BITS, SLOTS
+from ovsct.packet.fields import KEY_BITS, SLOTS, VLAN_PRESENT
 from ovsct.packet.packet import ETH_IPV4, ETH_IPV6
 from ovsct.tc import actions as tc
 from ovsct.tc.filters import Filter
@@ -28,6 +28,8 @@ _KEY_BYTES: Final = (KEY_BITS + 7) // 8
 _IN_PORT: Final = SLOTS["in_port"]
 _PROTO: Final = SLOTS["nw_proto"]
 _TYPE: Final = SLOTS["dl_type"]
+_TCI: Final = SLOTS["vlan_tci"]
+_UNASKED: Final = (0xFFF | VLAN_PRESENT) << _TCI.shift
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ class Lowering:
 
     def _lower(self, megaflow: Megaflow) -> Lowered:
         key = megaflow.packet_key
-        match = lower_match(key, megaflow.mask, self.capabilities)
+        match = lower_match(key, megaflow.mask & ~unasked_tag(megaflow), self.capabilities)
         if megaflow.slow is not None:
             raise refuse(Reason.USERSPACE, f"vswitchd handles each packet ({megaflow.slow})")
         check_actions(megaflow.actions, self.ports, self.capabilities)
@@ -136,6 +138,19 @@ class Lowering:
             raise refuse(
                 Reason.RECIRC_SHARING, "the kernel lacks NET_TC_SKB_EXT", bits, jump
             )
+
+
+def unasked_tag(megaflow: Megaflow) -> int:
+    """The bits of a packet's outer tag that no flow looked at: the userspace datapath adds them.
+
+    The kernel datapath and TC get masks that leave the whole tag open, but for its being there.
+    """
+    if megaflow.mask & _TCI.mask != _UNASKED or not megaflow.packet_key & _TCI.mask:
+        return 0
+    for author, bits in blame(megaflow, _UNASKED):
+        if bits == _UNASKED and author.table is None and author.flow is None:
+            return _UNASKED
+    return 0
 
 
 def cookie(megaflow: Megaflow) -> bytes:
