@@ -203,9 +203,12 @@ def _read_member(member: Member, text: str, into: _Key) -> None:
 
 def _read_tag(inner: str, into: _Key, depth: int, tpid: tuple[int, int] | None) -> None:
     tci_slot, tpid_slot = _TAGS[depth]
-    tci, bits = VLAN_PRESENT, VLAN_PRESENT
+    tci = 0 if "cfi=0" in inner else VLAN_PRESENT
+    bits = VLAN_PRESENT
     for part in inner.split(","):
         name, _, text = part.partition("=")
+        if name == "cfi":
+            continue
         shift, ones = {"vid": (0, 0xFFF), "pcp": (13, 7)}[name]
         value, mask = _READERS[odp_values.decimal](text, ones)
         tci |= value << shift

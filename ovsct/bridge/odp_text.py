@@ -37,6 +37,7 @@ from ovsct.packet.packet import (
     PROTO_SCTP,
     PROTO_TCP,
     PROTO_UDP,
+    VLAN_TYPES,
 )
 
 
@@ -213,6 +214,9 @@ def format_key(key: int, mask: int) -> str:
         parts.append("encap(")
         closing += ")"
     parts.append("eth_type(0/0xffff)" if dl_type == DL_TYPE_NONE else f"eth_type({dl_type:#06x})")
+    if dl_type in VLAN_TYPES and not closing:
+        # A frame that ends where its tag should be.
+        parts.append("vlan(vid=0,cfi=0),encap()")
     if dl_type in MPLS_TYPES:
         parts.append(_mpls(key, mask))
     if dl_type in _NETWORK:

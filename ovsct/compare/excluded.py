@@ -90,3 +90,6 @@ FIELDS: Final[dict[str, Excluded]] = {
     "nd_options_type": Excluded.NOT_MODELLED,
 }
 """Fields of the registry that no generated match names."""
+
+ACTIONS: Final[dict[str, Excluded]] = {"UnrollXlate": Excluded.NOT_MODELLED}
+"""Actions that translate and that no generated flow holds, by the names of their classes."""

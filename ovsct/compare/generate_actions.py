@@ -103,7 +103,8 @@ def _group(dice: Dice, facts: Facts) -> Drawn:
 def _set_field(dice: Dice, facts: Facts) -> Drawn:
     rows = [(row.weight, row) for row in SETS if row.fits(facts)]
     row = dice.weighted(rows)
-    facts = facts.but(tags=1) if row.tags else facts
+    if row.tags is not None:
+        facts = facts.but(tags=max(1, facts.tags) if row.tags else 0)
     return row.draw(dice), facts
 
 

@@ -40,25 +40,33 @@ _WHEN: Final[dict[Prereq, Fits]] = {
 
 @dataclass(frozen=True, slots=True)
 class Set:
-    """A way to set a field: its text, when it fits, and whether there is a tag behind it."""
+    """A way to set a field: its text, when it fits, and what is known of a tag behind it.
+
+    `tags` is True if there is one, False if there may be none, None if it is as before.
+    """
 
     weight: int
     fits: Fits
     draw: Callable[[Dice], str]
-    tags: bool = False
+    tags: bool | None = None
 
 
 def _set(
-    field: str, values: Callable[[Dice], str], weight: int = 3, fits: Fits | None = None
+    field: str,
+    values: Callable[[Dice], str],
+    weight: int = 3,
+    fits: Fits | None = None,
+    tags: bool | None = None,
 ) -> Set:
     return Set(
         weight,
         fits or _WHEN[FIELDS[field].prereq],
         lambda dice: f"set_field:{values(dice)}->{field}",
+        tags,
     )
 
 
-def _word(word: str, values: Callable[[Dice], str], fits: Fits, tags: bool = False) -> Set:
+def _word(word: str, values: Callable[[Dice], str], fits: Fits, tags: bool | None = None) -> Set:
     return Set(1, fits, lambda dice: f"{word}:{values(dice)}", tags)
 
 
@@ -114,7 +122,8 @@ SETS: Final = (
     _set("eth_src", _mac), _set("eth_dst", _mac),
     _set("vlan_vid", _of("0x1005", "0x1007", "0x1005/0x1007"), fits=_WHEN[Prereq.VLAN]),
     _set("vlan_pcp", _of(0, 3, 7)),
-    _set("vlan_tci", _of("0x1005", "0x3006", "0", "0x5"), 1),
+    _set("vlan_tci", _of("0x1005", "0x3006"), 1, tags=True),
+    _set("vlan_tci", _of("0", "0x5"), 1, tags=False),
     _set("mpls_label", _of(5, 16, 1000)), _set("mpls_tc", _of(0, 5)), _set("mpls_ttl", _of(1, 64)),
     _set("ip_src", _v4, 6), _set("ip_dst", _v4, 6),
     _set("ipv6_src", _v6, 5), _set("ipv6_dst", _v6, 5), _set("ipv6_label", _of("0x1", "0x54321")),

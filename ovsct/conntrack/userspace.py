@@ -229,8 +229,9 @@ class UserspaceTracker(UserspaceState):
             if request.nat is not None and not begin:
                 state = self._handle_nat(packet, entry, state, zone, reply, related)
         elif (known := self._by_original_tuple(packet, request, state, tuple_, now_ms)) is not None:
-            entry, reply = known, False
-            state, begin = self._update(packet, entry, state, False, related, now_ms)
+            # The direction is still that of the look-up before, which a forced commit was in.
+            entry = known
+            state, begin = self._update(packet, entry, state, reply, related, now_ms)
         elif related:
             state = CT_INV
         else:

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from ovsct.bridge.act import ACTIONS
+from ovsct.compare import excluded, generate_match
+from ovsct.compare.case import Case, Shot, from_scenario, to_yaml
+from ovsct.compare.excluded import REASONS, Excluded
+from ovsct.compare.generate import Profile, generate
+from ovsct.compare.scenario import parse_scenario
+from ovsct.openflow.actions import Action
+from ovsct.openflow.text.flow_text import read_flows
+from ovsct.openflow.text.group_text import read_groups
+from ovsct.packet.fields import FIELDS
+
+CASES = [(profile, number) for profile in Profile for number in range(150)]
+
+
+def kinds(actions: tuple[Action, ...]) -> Counter[type[Action]]:
+    found: Counter[type[Action]] = Counter()
+    for action in actions:
+        found[type(action)] += 1
+        for name in ("actions", "exec"):
+            found += kinds(getattr(action, name, ()))
+    return found
+
+
+def test_a_case_depends_on_its_seed_and_number_alone() -> None:
+    late = generate(7, 41)
+    for number in range(5):
+        generate(7, number)
+    assert generate(7, 41) == late
+    assert generate(7, 42) != late
+    assert generate(8, 41).flows != late.flows
+    assert generate(7, 41, Profile.CONNTRACK).flows != late.flows
+
+
+@pytest.mark.parametrize("profile", Profile)
+def test_every_flow_group_and_packet_can_be_read(profile: Profile) -> None:
+    for number in range(300):
+        case = generate(1, number, profile)
+        assert len(read_flows("\n".join(case.flows))) == len(case.flows)
+        assert len(read_groups("\n".join(case.groups))) == len(case.groups)
+        times = [happening.at for happening in case.happenings()]
+        assert times == sorted(times)
+
+
+def test_no_priority_of_a_table_is_there_twice_but_in_conjunctions() -> None:
+    for profile, number in CASES:
+        seen = Counter(
+            (flow.table, flow.priority)
+            for flow in read_flows("\n".join(generate(1, number, profile).flows))
+            if flow.priority != 2000
+        )
+        assert max(seen.values()) == 1
+
+
+def test_a_set_and_a_fork_are_never_in_one_case() -> None:
+    for profile, number in CASES:
+        case = generate(1, number, profile)
+        text = "\n".join(case.flows)
+        if "write_actions" in text:
+            assert not [line for line in case.flows if "ct(" in line and "table=" in
+                        line.partition("actions=")[2].replace("goto_table", "")]  # fmt: skip
+
+
+def test_every_field_is_matched_on_or_excluded_by_name() -> None:
+    named = {row.field for row in generate_match.ROWS} | generate_match.DRAWN_APART
+    registers = {name for name in FIELDS if "reg" in name}
+    assert named | set(excluded.FIELDS) | registers == set(FIELDS)
+    assert not named & set(excluded.FIELDS)
+
+
+def test_every_action_that_translates_is_drawn() -> None:
+    drawn: Counter[type[Action]] = Counter()
+    for number in range(1500):
+        for flow in read_flows("\n".join(generate(2, number).flows)):
+            drawn += kinds(flow.actions)
+    missing = {kind.__name__ for kind in ACTIONS} - {kind.__name__ for kind in drawn}
+    assert missing == set(excluded.ACTIONS)
+
+
+def test_every_exclusion_has_its_reason() -> None:
+    assert set(REASONS) == set(Excluded)
+
+
+def test_a_case_is_a_scenario_and_back() -> None:
+    for number in range(40):
+        case = generate(3, number)
+        back = from_scenario(parse_scenario(to_yaml(case, "a test"), "case.yaml"), "case.yaml")
+        assert list(back.happenings()) == list(case.happenings())
+        assert (back.flows, back.groups, back.ports) == (case.flows, case.groups, case.ports)
+        assert back.fragments == case.fragments
+
+
+def test_time_that_passes_is_kept_in_a_scenario() -> None:
+    case = Case(("actions=output:1",), (Shot(0.5, 1, "hex " + "00" * 20), Shot(3.0, 0, "")))
+    text = to_yaml(case, "a test")
+    assert "advance: 2.5" in text
+    assert list(from_scenario(parse_scenario(text, "x"), "x").happenings()) == list(
+        case.happenings()
+    )
