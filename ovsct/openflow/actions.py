@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
+from ovsct.openflow.hashes import HashFields
 from ovsct.packet.fields import SLOTS, Field
 
 Span: TypeAlias = tuple[int, int]
@@ -370,19 +371,106 @@ class GotoTable(Action):
     table: int
 
 
+@dataclass(frozen=True, slots=True)
+class Multipath(Action):
+    """``multipath(FIELDS,BASIS,ALGORITHM,LINKS,ARG,DST[bits])``: a link number by a hash.
+
+    `algorithm` is ``modulo_n``, ``hash_threshold``, ``hrw`` or ``iter_hash``; links are numbered
+    from 0 to `n_links` - 1.
+    """
+
+    fields: HashFields
+    basis: int
+    algorithm: str
+    n_links: int
+    arg: int
+    dst: Subfield
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle(Action):
+    """``bundle(...)``: output to one of `members`; with `dst`, ``bundle_load(...)``: its number.
+
+    `algorithm` is ``active_backup`` or ``hrw``; members whose port is down are passed over.
+    """
+
+    fields: HashFields
+    basis: int
+    algorithm: str
+    members: tuple[int, ...]
+    dst: Subfield | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LearnSpec:
+    """One part of learn(): where a value is from, and what it becomes in the learned flow.
+
+    `src` is a field of the packet or a number; `becomes` is ``match``, ``load`` or ``output``;
+    `dst` are the bits that it is matched on or loaded into (None for an output).
+    """
+
+    becomes: str
+    src: Subfield | int
+    dst: Subfield | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Learn(Action):
+    """``learn(...)``: adds or changes a flow. Timeouts in seconds.
+
+    `limit` is the most flows that may be learned with this table and cookie (0: no limit);
+    `result_dst` is a bit that says whether it was kept.
+    """
+
+    specs: tuple[LearnSpec, ...] = ()
+    table: int = 1
+    priority: int = 0x8000
+    idle_timeout: int = 0
+    hard_timeout: int = 0
+    fin_idle_timeout: int = 0
+    fin_hard_timeout: int = 0
+    cookie: int = 0
+    send_flow_rem: bool = False
+    delete_learned: bool = False
+    limit: int = 0
+    result_dst: Subfield | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FinTimeout(Action):
+    """``fin_timeout(idle_timeout=,hard_timeout=)``: what remains to the flow after a FIN or RST."""
+
+    idle_timeout: int = 0
+    hard_timeout: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Sample(Action):
+    """``sample(...)``: to an IPFIX collector. `direction` is ``ingress``, ``egress`` or empty."""
+
+    probability: int
+    collector_set_id: int = 0
+    obs_domain_id: int = 0
+    obs_point_id: int = 0
+    sampling_port: int | None = None
+    direction: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DebugRecirc(Action):
+    """``debug_recirc``: recirculate here."""
+
+
+@dataclass(frozen=True, slots=True)
+class DebugSlow(Action):
+    """``debug_slow``: have every such packet handled by vswitchd."""
+
+
 NOT_MODELLED: Final[dict[str, str]] = {
-    "learn": "learn",
-    "multipath": "multipath",
-    "bundle": "bundle",
-    "bundle_load": "bundle",
-    "sample": "sample",
-    "fin_timeout": "fin_timeout",
-    "delete_field": "delete_field",
+    "delete_field": "Geneve options, the only fields that can be deleted",
     "encap": "encap and decap",
     "decap": "encap and decap",
     "dec_nsh_ttl": "NSH",
-    "debug_recirc": "debug_recirc",
-    "debug_slow": "debug_slow",
     "set_mpls_label": "set_mpls_label (use set_field)",
     "set_mpls_tc": "set_mpls_tc (use set_field)",
 }

@@ -189,6 +189,35 @@ def _ct(action: ofp.Ct, packet: Packet) -> None:
     _each(action.exec, packet.copy())
 
 
+def _learn(action: ofp.Learn, packet: Packet) -> None:
+    """Sources need what this flow matches, the learned match what it says itself before."""
+    learned = Match()
+    for spec in action.specs:
+        if isinstance(spec.src, Subfield):
+            _subfield(action, spec.src, packet)
+        if spec.dst is None:
+            continue
+        _subfield(action, spec.dst, Packet.of(learned, action.table))
+        if spec.becomes == "match" and isinstance(spec.src, int):
+            mask = spec.dst.mask
+            value = spec.src << spec.dst.shift & mask
+            learned = Match(learned.value & ~mask | value, learned.mask | mask)
+
+
+def _bundle(action: ofp.Bundle, packet: Packet) -> None:
+    if action.dst is not None:
+        _subfield(action, action.dst, packet)
+    for member in action.members:
+        known = ofp.OFPP_IN_PORT <= member <= ofp.OFPP_NONE and member != ofp.OFPP_CONTROLLER
+        if member >= ofp.OFPP_MAX and not known:
+            raise _refuse(action, "this port cannot be in a bundle", "OFPBAC_BAD_OUT_PORT")
+
+
+def _fin_timeout(action: ofp.FinTimeout, packet: Packet) -> None:
+    if packet.nw_proto != 6:
+        packet.misfits.append(action)
+
+
 def _meter(action: ofp.Meter, _: Packet) -> None:
     if not 0 < action.meter_id <= 0xFFFF0000:
         raise _refuse(action, "there is no such meter", "OFPMMFC_INVALID_METER")
@@ -232,6 +261,10 @@ _CHECKS: Final[dict[type[Action], Callable[[Any, Packet], None]]] = {
     ofp.Ct: _ct,
     ofp.Clone: _clone,
     ofp.WriteActions: _write_actions,
+    ofp.Learn: _learn,
+    ofp.Multipath: lambda a, p: _subfield(a, a.dst, p),
+    ofp.Bundle: _bundle,
+    ofp.FinTimeout: _fin_timeout,
     ofp.Meter: _meter,
     ofp.GotoTable: _goto_table,
 }
@@ -331,7 +364,8 @@ def verify(actions: tuple[Action, ...], outer: str | None = None) -> None:
 
 _NOT_IN_A_SET: Final = (
     ofp.OutputField, ofp.StackPush, ofp.StackPop, ofp.Clone, ofp.Note, ofp.Exit, ofp.Enqueue,
-    ofp.PopQueue, ofp.CheckPktLarger, ofp.Conjunction,
+    ofp.PopQueue, ofp.CheckPktLarger, ofp.Conjunction, ofp.Learn, ofp.Multipath, ofp.Bundle,
+    ofp.FinTimeout, ofp.Sample, ofp.DebugRecirc, ofp.DebugSlow,
 )  # fmt: skip
 
 

@@ -316,10 +316,75 @@ output:1,output:2,goto_table:253
 mod_vlan_vid:1,strip_vlan
 push_mpls:0x8847,set_mpls_ttl:3
 push_mpls:0x8848,dec_mpls_ttl,pop_mpls:0x0800
+learn(table=2)
+learn()
+learn(eth_type=0x800,NXM_OF_IP_SRC[]=NXM_OF_IP_DST[],output:NXM_OF_IN_PORT[])
+learn(table=9,idle_timeout=3,hard_timeout=4,fin_idle_timeout=5,fin_hard_timeout=6,priority=7)
+learn(priority=32768,cookie=0x12,send_flow_rem,delete_learned,limit=3,result_dst=NXM_NX_REG0[3])
+learn(NXM_OF_VLAN_TCI[0..11],NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],load:NXM_OF_IN_PORT[]->NXM_NX_REG3[0..15])
+learn(eth_type=0x800,nw_proto=6,NXM_OF_TCP_DST[]=NXM_OF_TCP_SRC[],NXM_OF_IP_SRC[],load:0x5->NXM_NX_REG0[])
+learn(eth_type=0x800,ip_src=1.2.3.4,load:10->NXM_NX_REG0[3..9],output:reg2[0..15],metadata=7)
+learn(NXM_NX_REG0[0..7]=0x12,NXM_NX_REG1[0..3]=NXM_NX_REG2[4..7],eth_src=02:00:00:00:00:01,in_port=3)
+learn(eth_type=0x86dd,ipv6_src=fe80::1,load:0->NXM_NX_REG1[],vlan_tci=0x1005)
+learn(dl_type=0x0800,nw_proto=17,udp_src=53,NXM_OF_IP_DST[])
+multipath(eth_src,50,modulo_n,1,0,NXM_NX_REG0[0..7])
+multipath(symmetric_l4, 1024, hash_threshold, 10, 0, NXM_NX_REG2[])
+multipath(symmetric_l3l4,0,hrw,100,0,reg1[0..15])
+multipath(symmetric_l3l4+udp,65535,iter_hash,3,4,NXM_NX_REG1[5..6])
+multipath(nw_src,1,hrw,4,0,NXM_NX_REG0[]),multipath(nw_dst,1,hrw,4,0,NXM_NX_REG0[])
+multipath(SYMMETRIC_L3,1,HRW,4,0,NXM_OF_VLAN_TCI[0..11])
+bundle(eth_src,0,hrw,ofport,members:4,8)
+bundle(symmetric_l4,3,active_backup,ofport,members:)
+bundle(nw_dst,3,active_backup,ofport,slaves:[1,2,LOCAL])
+bundle_load(eth_src,0,hrw,ofport,NXM_NX_REG0[],members:4,8)
+bundle_load(symmetric_l3l4+udp,7,hrw,ofport,NXM_NX_REG2[3..20],members:1)
+fin_timeout(idle_timeout=5)
+fin_timeout(hard_timeout=7,idle_timeout=5)
+fin_timeout()
+sample(probability=12345,collector_set_id=23456,obs_domain_id=34567,obs_point_id=45678)
+sample(probability=1,sampling_port=3,egress)
+sample(probability=65535,sampling_port=LOCAL,ingress)
+debug_recirc
+debug_slow,output:1
 """.strip().split("\n")
 """What actions may look like, under a match on tcp."""
 
 MALFORMED = """
+ip,actions=learn(table=255)
+ip,actions=learn(NXM_OF_TCP_DST[])
+ip,actions=learn(NXM_OF_IP_SRC[])
+tcp,actions=learn(eth_type=0x800,NXM_OF_TCP_DST[]=NXM_OF_TCP_SRC[])
+ip,actions=learn(eth_type=0x800,nw_proto=6,NXM_OF_TCP_DST[]=NXM_OF_TCP_SRC[])
+ip,actions=learn(NXM_OF_ETH_DST[]=NXM_OF_IP_SRC[])
+ip,actions=learn(load:5)
+ip,actions=learn(load:0x100->NXM_NX_REG0[0..3])
+ip,actions=learn(load:NXM_OF_IP_SRC[]->NXM_NX_REG0[0..3])
+ip,actions=learn(load:1->NXM_NX_CT_STATE[])
+ip,actions=learn(result_dst=NXM_NX_REG0[0..3])
+ip,actions=learn(result_dst=NXM_NX_CT_STATE[1])
+ip,actions=learn(foo=3)
+ip,actions=learn(output:1)
+ip,actions=multipath(eth_src,50,modulo_n,1,0)
+ip,actions=multipath(eth_dst,50,modulo_n,1,0,NXM_NX_REG0[0..7])
+ip,actions=multipath(eth_src,50,fnord,1,0,NXM_NX_REG0[0..7])
+ip,actions=multipath(eth_src,50,modulo_n,0,0,NXM_NX_REG0[0..7])
+ip,actions=multipath(eth_src,50,modulo_n,17,0,NXM_NX_REG0[0..3])
+ip,actions=multipath(eth_src,50,modulo_n,1,0,NXM_NX_CT_STATE[])
+ip,actions=multipath(eth_src,50,modulo_n,1,0,NXM_OF_TCP_SRC[])
+ip,actions=bundle(eth_src,0,hrw,ofport)
+ip,actions=bundle(eth_src,0,hrw,port,members:1)
+ip,actions=bundle(eth_src,0,modulo_n,ofport,members:1)
+ip,actions=bundle(eth_foo,0,hrw,ofport,members:1)
+ip,actions=bundle(eth_src,0,hrw,ofport,members:CONTROLLER)
+ip,actions=bundle(eth_src,0,hrw,ofport,members:xyz)
+ip,actions=bundle_load(eth_src,0,hrw,ofport,NXM_NX_REG0[0..14],members:1)
+ip,actions=bundle_load(eth_src,0,hrw,ofport,NXM_NX_CT_STATE[],members:1)
+tcp,actions=fin_timeout(idle=5)
+tcp,actions=fin_timeout(idle_timeout=65536)
+ip,actions=sample(collector_set_id=5)
+ip,actions=sample(probability=0)
+ip,actions=sample(probability=65536)
+ip,actions=sample(probability=5,foo=1)
 foo=1,actions=drop
 tcp
 tcp,tp_dst=80
@@ -510,6 +575,8 @@ ip actions=set_queue:x
 
 STRICTER = """
 tcp,tp_dst=0x actions=drop
+ip,actions=multipath(eth_src,x,modulo_n,1,0,NXM_NX_REG0[])
+ip,actions=learn(priority=70000)
 ip,nw_src=10.0.0.256 actions=drop
 dl_vlan=5000 actions=drop
 dl_vlan_pcp=9 actions=drop

@@ -7,6 +7,13 @@ from typing import Any, Final
 
 from ovsct.openflow import actions as ofp
 from ovsct.openflow.actions import Action, Subfield
+from ovsct.openflow.text.hash_text import (
+    format_bundle,
+    format_fin_timeout,
+    format_multipath,
+    format_sample,
+)
+from ovsct.openflow.text.learn_text import format_learn
 from ovsct.openflow.text.names import bits_of, printed_name, whole_mask
 from ovsct.openflow.text.values import (
     format_ipv4,
@@ -192,6 +199,13 @@ _FORMATS: Final[dict[type[Action], Callable[[Any], str]]] = {
     ofp.CtClear: lambda _: "ct_clear",
     ofp.Clone: lambda a: f"clone({format_actions(a.actions)})",
     ofp.CheckPktLarger: lambda a: f"check_pkt_larger({a.length})->{format_subfield(a.dst)}",
+    ofp.Learn: lambda a: format_learn(a, format_subfield),
+    ofp.Multipath: lambda a: format_multipath(a, format_subfield),
+    ofp.Bundle: lambda a: format_bundle(a, format_subfield),
+    ofp.FinTimeout: format_fin_timeout,
+    ofp.Sample: format_sample,
+    ofp.DebugRecirc: lambda _: "debug_recirc",
+    ofp.DebugSlow: lambda _: "debug_slow",
     ofp.Conjunction: lambda a: f"conjunction({a.conj_id},{a.clause}/{a.n_clauses})",
     ofp.Note: lambda a: f"note:{a.data.hex('.')}",
     ofp.Exit: lambda _: "exit",

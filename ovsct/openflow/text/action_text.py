@@ -25,6 +25,14 @@ from ovsct.openflow.text.argument import (
     whole_subfield,
     wrong,
 )
+from ovsct.openflow.text.hash_text import (
+    read_bundle,
+    read_bundle_load,
+    read_fin_timeout,
+    read_multipath,
+    read_sample,
+)
+from ovsct.openflow.text.learn_text import read_learn
 from ovsct.openflow.text.lexer import Item, items, nearest
 from ovsct.openflow.text.names import BY_NAME, BY_WIRE_NAME
 from ovsct.openflow.text.nat_text import read_nat
@@ -357,6 +365,14 @@ _ACTIONS: Final[dict[str, Callable[[Reader, Item], Action]]] = {
     "set_queue": _numbered(lambda n, s: ofp.SetQueue(n, span=s), _U32, "queue"),
     "pop_queue": _plain(lambda s: ofp.PopQueue(span=s)),
     "resubmit": _resubmit,
+    "learn": read_learn,
+    "multipath": read_multipath,
+    "bundle": read_bundle,
+    "bundle_load": read_bundle_load,
+    "fin_timeout": read_fin_timeout,
+    "sample": read_sample,
+    "debug_recirc": _plain(lambda s: ofp.DebugRecirc(span=s)),
+    "debug_slow": _plain(lambda s: ofp.DebugSlow(span=s)),
     "conjunction": _conjunction,
     "note": _note,
     "exit": _plain(lambda s: ofp.Exit(span=s)),

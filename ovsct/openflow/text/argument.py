@@ -99,6 +99,12 @@ def read_field_name(name: str, start: int) -> Field:
     return field
 
 
+def is_field_name(text: str) -> bool:
+    """Whether `text` begins with the name of a field, as ``FIELD[bits]`` does."""
+    name = re.split(r"\[", text, maxsplit=1)[0]
+    return name in BY_NAME or name in BY_WIRE_NAME
+
+
 def read_subfield(text: str, start: int) -> tuple[Subfield, int]:
     """``field``, ``field[]``, ``field[bit]`` or ``field[low..high]`` at the head of `text`.
 
