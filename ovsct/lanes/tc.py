@@ -13,6 +13,7 @@ is in TC) and go to vswitchd every time; it makes the same filter again, which i
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -23,6 +24,7 @@ from ovsct.bridge.odp import Home, Megaflow
 from ovsct.conntrack.netfilter import Netfilter
 from ovsct.conntrack.netfilter.entry import DST_NAT, SRC_NAT, Entry
 from ovsct.conntrack.ovs_kernel import OvsKernelTracker, update_key
+from ovsct.conntrack.timers import milliseconds
 from ovsct.errors import InputError
 from ovsct.lane import STACK, Arrival, Drop, Event, Outcome, Output, Step, StepKind, Via
 from ovsct.lanes.ovs import OvsLane
@@ -98,6 +100,8 @@ class TcLane(OvsLane):
         self.refused: dict[Megaflow, Refusal] = {}
         self.duplicates = 0
         """How often vswitchd made a filter that was there already."""
+        self._zones: Counter[int] = Counter()
+        self._released: list[Event] = []
         self.datapath.on_install = self._install
         self.datapath.on_remove = self._remove
 
@@ -188,6 +192,7 @@ class TcLane(OvsLane):
                 result = Refusal(Reason.KERNEL, detail=str(error))
             else:
                 self.offloaded[flow] = Offloaded(result, installed, flow.packets, flow.bytes)
+                self._zones.update(_zones(result))
                 return Home.ELSEWHERE
         self.refused[flow] = result
         return Home.CACHE
@@ -200,6 +205,22 @@ class TcLane(OvsLane):
         _count(flow, offloaded)
         entry = offloaded.installed.filter
         self.tc.delete(entry.port, entry.chain, entry.prio, entry.handle, entry.protocol)
+        used = flow.used if flow.used is not None else flow.created
+        for zone in _zones(offloaded.lowered):
+            self._zones[zone] -= 1
+            if not self._zones[zone]:
+                self._release(zone, min(self.now, used + self.datapath.max_idle))
+
+    def _release(self, zone: int, at: float) -> None:
+        """``tcf_ct_flow_table_put()``: no ct action of a zone is left, so its flow table goes.
+
+        Its connections are conntrack's again, and begin anew if filters come back.
+        """
+        flows = self.tc.flows
+        self._released += flows.advance(at)
+        for flow in {id(flow): flow for flow in flows.flows.values()}.values():
+            if flow.entry.zone == zone and not flow.torn_down:
+                flows.teardown(flow, milliseconds(at))
 
     def collect(self) -> None:
         """What revalidation does: bring the filters' counters into the megaflows."""
@@ -254,6 +275,11 @@ class TcLane(OvsLane):
                 yield from command_lines(installed.filter, notes[installed])
         for flow, refusal in self.refused.items():
             yield from refusal_lines(flow, refusal)
+
+
+def _zones(lowered: Lowered) -> set[int]:
+    """The zones whose flow tables a filter's ct actions hold; ``ct clear`` holds that of 0."""
+    return {track.zone if track is not None else 0 for track in lowered.tracks}
 
 
 def _count(flow: Megaflow, offloaded: Offloaded) -> None:
