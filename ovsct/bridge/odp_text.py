@@ -236,7 +236,9 @@ def _transport(key: int, mask: int, dl_type: int) -> list[str | None]:
     if name == "tcp" and SLOTS["tcp_flags"].get(mask):
         flags, bits = SLOTS["tcp_flags"].get(key), SLOTS["tcp_flags"].get(mask)
         parts.append(f"tcp_flags({tcp_flags(flags, bits, 0xFFF)})")
-    if name == "icmpv6" and SLOTS["tp_src"].get(key) in (135, 136):
+    # Where type and code are not matched in full, OVS does not print what is behind them.
+    exact = SLOTS["tp_src"].get(mask) & SLOTS["tp_dst"].get(mask) & 0xFF == 0xFF
+    if name == "icmpv6" and SLOTS["tp_src"].get(key) in (135, 136) and exact:
         parts.append(_attribute(_ND, key, mask))
         parts.append(_attribute(_ND_EXT, key, mask))
     return parts

@@ -59,10 +59,10 @@ def fuzz(
     for line in Coverage(state.coverage).lines():
         click.echo(line)
     for reason, count in state.left_out.items():
-        click.echo(f"left out {count}: {reason}")
+        click.echo(f"{count} cases: {reason}")
     click.echo(
         f"{state.cases} cases ({state.cases - before} of them now), {state.packets} packets,"
-        f" {len(state.found)} differences, {sum(state.left_out.values())} left out,"
+        f" {len(state.found)} differences, {sum(state.left_out.values())} without a verdict,"
         f" {monotonic() - began:.0f} s"
     )
     return 1 if state.found or still else 0

@@ -138,8 +138,8 @@ class _Tally:
         self.cases += 1
         self.packets += verdict.packets
         self.coverage.add(verdict.coverage)
-        if verdict.left_out is not None:
-            self.left_out[verdict.left_out] = self.left_out.get(verdict.left_out, 0) + 1
+        for reason in verdict.reasons():
+            self.left_out[reason] = self.left_out.get(reason, 0) + 1
         if verdict.difference is not None:
             self.differences += 1
             if self.differences <= MAX_EXAMPLES:
@@ -167,9 +167,9 @@ class _Tally:
         for line in self.coverage.lines():
             click.echo(line)
         for reason, count in self.left_out.items():
-            click.echo(f"left out {count}: {reason}")
+            click.echo(f"{count} cases: {reason}")
         click.echo(
             f"{self.cases} cases, {self.packets} packets, {self.differences} differences,"
-            f" {sum(self.left_out.values())} left out, {monotonic() - self.began:.0f} s"
+            f" {sum(self.left_out.values())} without a verdict, {monotonic() - self.began:.0f} s"
         )
 

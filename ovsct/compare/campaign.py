@@ -110,8 +110,8 @@ def run_batch(plan: Plan, number: int) -> Batch:
             verdict = verifier.run(case)
             packets += verdict.packets
             coverage.add(verdict.coverage)
-            if verdict.left_out is not None:
-                left_out[verdict.left_out] = left_out.get(verdict.left_out, 0) + 1
+            for reason in verdict.reasons():
+                left_out[reason] = left_out.get(reason, 0) + 1
             if verdict.difference is not None:
                 text = _kept(verifier, case, verdict.difference, len(found) < _SHRINKS)
                 found[f"seed-{plan.seed}-{plan.profile}-case-{at}.yaml"] = text

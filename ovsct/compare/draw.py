@@ -90,7 +90,7 @@ class Dice:
     source: dict[int, str] = field(default_factory=dict)
     """By IP version, the address behind which the case's flows hide a client."""
     target: dict[int, str] = field(default_factory=dict)
-    """By IP version, the address that stands for a server."""
+    """By IP version, the address of the server that the case's flows send clients to."""
 
     def chance(self, probability: float) -> bool:
         """True as often as `probability` says."""

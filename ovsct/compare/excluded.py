@@ -11,6 +11,7 @@ class Excluded(StrEnum):
 
     EQUAL_PRIORITY = "equal-priority-overlap"
     ACTION_SET_FORK = "action-set-and-fork"
+    PROGRAM_DIES = "program-dies"
     BARE_NAT_COMMIT = "commit-with-bare-nat"
     NAT_RANGE = "nat-range"
     FRAGMENTS_AND_GAPS = "fragments-and-gaps"
@@ -33,6 +34,11 @@ REASONS: Final[dict[Excluded, str]] = {
     Excluded.ACTION_SET_FORK: (
         "ct(table=N) with an action set that is not empty kills ovs-vswitchd 3.1 (assertion in"
         " recirc_alloc_id__()). A case has either action sets or forks."
+    ),
+    Excluded.PROGRAM_DIES: (
+        "A connection translated to the address that it has anyway keeps a second entry under its"
+        " own tuple. Used again in the moment it ends, it kills ovs-vswitchd 3.1 (assertion in"
+        " conn_update_state(), or a mutex that was never made). Such a case is counted as left out."
     ),
     Excluded.BARE_NAT_COMMIT: (
         "ct(commit,nat) on an unknown connection corrupts its reply tuple in 3.1, and in later"

@@ -24,8 +24,8 @@ _WRAP: Final = 1 << 32
 class Ends:
     """The two ends of a talk: addresses, ports of the transport and of the bridge, what is around.
 
-    `seen_a` is the address under which b knows a, `seen_b` that under which a knows b: where
-    addresses are translated, an answer goes to another address than the question came from.
+    Where addresses are translated, a question is not answered by the address that it went to, nor
+    is the answer sent to the address that it came from: `real_b` is who answers, `seen_a` to whom.
     """
 
     a: str
@@ -35,7 +35,7 @@ class Ends:
     port_a: int
     port_b: int
     seen_a: str
-    seen_b: str
+    real_b: str
     around: str
 
     @property
@@ -45,11 +45,11 @@ class Ends:
 
     def there(self) -> tuple[str, str]:
         """The addresses of a packet from a to b."""
-        return self.a, self.seen_b
+        return self.a, self.b
 
     def back(self) -> tuple[str, str]:
         """The addresses of an answer."""
-        return self.b, self.seen_a
+        return self.real_b, self.seen_a
 
 
 def _ends(dice: Dice) -> Ends:
@@ -78,12 +78,12 @@ def _ends(dice: Dice) -> Ends:
     return Ends(
         a, b, dice.pick(draw.PORTS), dice.pick(draw.PORTS),
         1 if dice.chance(0.6) else dice.number(1, 4), 2 if dice.chance(0.6) else dice.number(1, 4),
-        _seen(dice, dice.source, a, nat), _seen(dice, dice.target, b, nat), around,
+        _other(dice, dice.source, a, nat), _other(dice, dice.target, b, nat), around,
     )  # fmt: skip
 
 
-def _seen(dice: Dice, known: dict[int, str], address: str, pool: tuple[str, ...]) -> str:
-    """The address under which the other end knows this one: as the flows say, most of the time."""
+def _other(dice: Dice, known: dict[int, str], address: str, pool: tuple[str, ...]) -> str:
+    """What translation makes of an address: as the flows say, most of the time."""
     said = known.get(6 if ":" in address else 4)
     if said is not None and dice.chance(0.75):
         return said
@@ -218,7 +218,7 @@ def _icmp(dice: Dice) -> Iterator[Line]:
             yield ends.port_b, f"icmp {src} > {dst} reply id {number} seq {seq}{bad}{ends.around}"
 
 
-def _other(dice: Dice) -> Iterator[Line]:
+def _protocol(dice: Dice) -> Iterator[Line]:
     ends = _ends(dice)
     proto = dice.pick((47, 50, 2, 132, 103))
     for _ in range(dice.number(1, 3)):
@@ -327,8 +327,8 @@ def _error_for(dice: Dice, line: Line) -> Line | None:
 
 
 _TALKS: Final[tuple[tuple[int, int, Talk], ...]] = (
-    (12, 16, _tcp), (6, 6, _udp), (4, 4, _icmp), (2, 1, _other), (2, 1, _arp), (2, 1, _neighbour),
-    (2, 0, _labelled), (2, 1, _strange),
+    (12, 16, _tcp), (6, 6, _udp), (4, 4, _icmp), (2, 1, _protocol), (2, 1, _arp),
+    (2, 1, _neighbour), (2, 0, _labelled), (2, 1, _strange),
 )  # fmt: skip
 
 _STEPS: Final = (0.0, 0.001, 0.001, 0.01, 0.1, 0.5, 1.0)

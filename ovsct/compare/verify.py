@@ -37,6 +37,13 @@ _MAX_IDLE: Final = 1_000_000_000
 _VSCTL: Final = (("set", "open_vswitch", ".", f"other_config:max-idle={_MAX_IDLE}"),)
 
 
+_AGAIN: Final = 2
+"""How often a difference is looked at again."""
+
+_ASSERTION: Final = re.compile(r"assertion .*? failed in \w+\(\)|ovs_mutex_lock_at\(\).*?mutex")
+"""How a program that dies says why."""
+
+
 class Kind(StrEnum):
     """What differs. Closed; in the order in which it is looked at."""
 
@@ -73,12 +80,24 @@ class Difference:
 
 @dataclass(slots=True)
 class Verdict:
-    """What came of a case: a difference or None; or `left_out`, why it could not be compared."""
+    """What came of a case: a difference or None; or `left_out`, why it could not be compared.
+
+    `unsteady` is a difference that was there once and not again: the model runs the same way every
+    time, so it was the program that did not (docs/verify.md, "What does not come again").
+    """
 
     difference: Difference | None = None
     packets: int = 0
     left_out: str | None = None
+    unsteady: Difference | None = None
     coverage: Coverage = field(default_factory=Coverage)
+
+    def reasons(self) -> Iterator[str]:
+        """What a summary has to say besides differences."""
+        if self.left_out is not None:
+            yield self.left_out
+        if self.unsteady is not None:
+            yield f"{self.unsteady.kind} differed once and not again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,11 +158,33 @@ class Verifier:
     def run(self, case: Case) -> Verdict:
         """Run one case.
 
+        A program that dies is started again; the case is left out, with its last words.
+
         Raises:
             InputError: flows, groups or packets that neither side takes.
-            OvsctError: the program died or is not installed.
+            OvsctError: the program is not installed.
         """
+        verdict = self._once(case)
+        seen = verdict.difference
+        for _ in range(_AGAIN if seen is not None else 0):
+            verdict = self._once(case)
+            if verdict.difference is None:
+                verdict.unsteady = seen
+                break
+        return verdict
+
+    def _once(self, case: Case) -> Verdict:
         verdict = Verdict()
+        try:
+            self._run(case, verdict)
+        except VswitchdDied as death:
+            self._programs.pop(case.ports).real.close()
+            said = _ASSERTION.search(str(death))
+            words = said[0] if said is not None else str(death)
+            verdict.left_out = f"ovs-vswitchd died: {words}"
+        return verdict
+
+    def _run(self, case: Case, verdict: Verdict) -> None:
         program = self._program(case.ports)
         real = program.real
         flows, groups, refusal = _read(case)
@@ -154,16 +195,15 @@ class Verifier:
             if refusal is not None:
                 raise refusal from None
             verdict.difference = Difference(Kind.REFUSED, None, (), (str(refused),))
-            return verdict
+            return
         if refusal is not None:
             verdict.difference = Difference(Kind.REFUSED, None, (str(refusal),), ())
-            return verdict
+            return
         bridge = Bridge(case.ports, flows, groups, frag_mode=case.fragments)
         # Each step of the program's clock wakes its sweeper, but nothing between two steps does.
         model = OvsUserspace(bridge, trace=self.trace, sweep=0.001)
         model.datapath.max_idle = _MAX_IDLE / 1000
         _Run(model, program, verdict, self.every_packet).all(case)
-        return verdict
 
 
     def still(self, difference: Difference) -> Callable[[Case], bool]:
@@ -171,9 +211,7 @@ class Verifier:
 
         def asked(case: Case) -> bool:
             try:
-                found = self.run(case).difference
-            except VswitchdDied:
-                raise
+                found = self._once(case).difference
             except OvsctError:
                 return False
             return found is not None and found.kind is difference.kind
