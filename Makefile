@@ -3,13 +3,15 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+RYU    := .venv-ryu
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv test lint demo bench clean
+.PHONY: help venv controller test lint demo bench clean
 
 help:
 	@echo "make venv   a virtual environment in $(VENV) with ovsct and its test tools"
+	@echo "make controller   Ryu 4.34 in $(RYU), for the applications in controller/"
 	@echo "make test   ruff, mypy --strict, import-linter, pytest"
 	@echo "make demo   the main job on the shipped scenarios"
 	@echo "make bench  the benchmarks"
@@ -23,6 +25,16 @@ $(STAMP): setup.cfg
 	@echo "setting up $(VENV)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@
+
+controller: $(RYU)/.installed
+
+# Ryu 4.34, its last release, builds with setuptools below 67 only, and asks eventlet for a name
+# that is gone since 0.30.3: the .pth file has Python give it back (controller/common/eventlet_fix.py).
+$(RYU)/.installed: controller/common/eventlet_fix.py controller/install_ryu.py
+	@echo "setting up $(RYU)"
+	@test -x $(RYU)/bin/python || $(PYTHON) -m venv $(RYU)
+	@$(RYU)/bin/python controller/install_ryu.py
 	@touch $@
 
 test: lint
@@ -48,6 +60,6 @@ bench: venv
 	$(BIN)/pytest benchmarks/ --benchmark-only
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+	rm -rf $(VENV) $(RYU) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis \
 	    .benchmarks .import_linter_cache .ci/*.log
 	find ovsct tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Controller applications for Ryu and os-ken; they import nothing of ovsct."""

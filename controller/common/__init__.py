@@ -1,0 +1,1 @@
+"""What every application here shares: flows, the switch, documents, REST."""

@@ -1,0 +1,1 @@
+"""What an operator asks for, checked, and the flows it becomes: plain Python, no controller."""
