@@ -26,11 +26,12 @@ def _no_real_ovs() -> str | None:
 
 
 def _no_real_kernel() -> str | None:
-    uml = os.environ.get("OVSCT_UML")
-    if uml:
-        if os.access(uml, os.X_OK) and Path(uml).is_file():
-            return None
-        return f"OVSCT_UML names {uml}, which is no program"
+    named = [name for name in os.environ.get("OVSCT_UML", "").split(":") if name]
+    for uml in named:
+        if not (os.access(uml, os.X_OK) and Path(uml).is_file()):
+            return f"OVSCT_UML names {uml}, which is no program"
+    if named:
+        return None
     if _find("qemu-system-x86_64") is None:
         return "no kernel: install qemu-system-x86_64, or name a user-mode kernel in OVSCT_UML"
     return None

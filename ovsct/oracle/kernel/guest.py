@@ -7,7 +7,6 @@ while it waits and is stopped (SIGSTOP) between an answer and the next request.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import select
 import shutil
@@ -26,9 +25,13 @@ from typing import Any, Final
 
 from ovsct.errors import OvsctError
 
-_PR_SET_PDEATHSIG: Final = 1
 _TAIL: Final = 1500
 """Characters of a guest's console that an error shows."""
+_LOOK: Final = 0.5
+"""Seconds between two looks whether a guest that does not answer is still there."""
+
+_WATCH: Final = "read nothing; kill -9 -{group}"
+"""What a shell does that outlives this process: a stopped guest cannot see that its driver died."""
 
 
 class GuestDied(OvsctError):
@@ -47,13 +50,18 @@ class Holdings:
     owner: int = field(default_factory=os.getpid)
     process: subprocess.Popen[bytes] | None = None
     line: socket.socket | None = None
+    watch: subprocess.Popen[bytes] | None = None
 
 
 def _give_back(holdings: Holdings, patience: float = 3.0) -> None:
     """Stop the guest and remove its directory. Safe to call twice."""
     if os.getpid() != holdings.owner:
         return  # a forked child: the guest is its parent's
-    process, line = holdings.process, holdings.line
+    process, line, watch = holdings.process, holdings.line, holdings.watch
+    if watch is not None:
+        # First, for it knows the guest by a number that may soon be another's.
+        watch.kill()
+        watch.communicate()
     if process is not None and process.poll() is None:
         if line is not None:
             _ask_to_exit(process, line, patience)
@@ -61,11 +69,10 @@ def _give_back(holdings: Holdings, patience: float = 3.0) -> None:
             process.kill()
             process.wait()
     if process is not None:
-        # A user-mode kernel's own processes are in its group, which began with it.
-        _signal_group(process.pid, signal.SIGKILL)
+        _end_group(process.pid, patience)
     if line is not None:
         line.close()
-    holdings.process = holdings.line = None
+    holdings.process = holdings.line = holdings.watch = None
     shutil.rmtree(holdings.directory, ignore_errors=True)
 
 
@@ -78,11 +85,15 @@ def _ask_to_exit(process: subprocess.Popen[bytes], line: socket.socket, patience
         return  # beyond talking to: a signal will do it
 
 
-def _signal_group(group: int, number: signal.Signals) -> None:
-    try:
-        os.killpg(group, number)
-    except (ProcessLookupError, PermissionError):
-        return  # none of it is left
+def _end_group(group: int, patience: float) -> None:
+    """Kill what is left of a user-mode kernel's own processes: they are in the group it began."""
+    until = time.monotonic() + patience
+    while time.monotonic() < until:
+        try:
+            os.killpg(group, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            return  # none is left, or the number is another's by now
+        time.sleep(0.002)
 
 
 class Guest(ABC):
@@ -156,20 +167,18 @@ class Guest(ABC):
         """Start the process, on one CPU: it and its parts wait for each other all the time."""
         cpus = sorted(os.sched_getaffinity(0))
         cpu = cpus[os.getpid() % len(cpus)]
-        libc = ctypes.CDLL(None)
-
-        def prepare() -> None:
-            os.sched_setaffinity(0, {cpu})
-            # A stopped process cannot see that its parent is gone.
-            libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
         ends: Any = stdio if stdio is not None else subprocess.DEVNULL
         with open(self.console, "wb") as console:
             self._holdings.line = line
-            self._holdings.process = subprocess.Popen(
+            process = self._holdings.process = subprocess.Popen(
                 argv, stdin=ends, stdout=ends if stdio is not None else console, stderr=console,
-                env=environment, start_new_session=True, preexec_fn=prepare,  # noqa: PLW1509
+                env=environment, start_new_session=True,
             )  # fmt: skip
+        os.sched_setaffinity(process.pid, {cpu})
+        self._holdings.watch = subprocess.Popen(
+            ["/bin/sh", "-c", _WATCH.format(group=process.pid)], stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
 
     def _wait_until_ready(self, begun: float) -> None:
         while not (said := self._read_line()).startswith("ready "):
@@ -210,9 +219,13 @@ class Guest(ABC):
         assert line is not None
         until = time.monotonic() + self._patience
         while b"\n" not in self._buffer:
-            left = until - time.monotonic()
-            if left <= 0 or not select.select([line], [], [], left)[0]:
-                raise self._died(f"no answer for {self._patience:.0f} seconds")
+            if not select.select([line], [], [], _LOOK)[0]:
+                # Parts of it may outlive it, and keep the line open.
+                if not self.is_running():
+                    raise self._died("it ended")
+                if time.monotonic() > until:
+                    raise self._died(f"no answer for {self._patience:.0f} seconds")
+                continue
             try:
                 data = line.recv(1 << 16)
             except OSError as error:
