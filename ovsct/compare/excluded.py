@@ -19,10 +19,10 @@ class Excluded(StrEnum):
     VERSION_OF_OPENFLOW = "version-of-openflow"
     FLOOD_ORDER = "flood-order"
     NORMAL = "normal"
-    SELECT_GROUPS = "select-groups"
     ALG = "alg"
     TUNNELS = "tunnels"
     RECIRC_FIELDS = "recirculation-fields"
+    TESTED_APART = "tested-apart"
     NOT_MODELLED = "not-modelled"
 
 
@@ -59,7 +59,8 @@ REASONS: Final[dict[Excluded, str]] = {
     Excluded.VERSION_OF_OPENFLOW: (
         "What a few words mean depends on the OpenFlow version of the connection that adds the"
         " flow: vlan_tci with a priority mask and no VID (the mask is lost in OXM), mod_nw_tos (in"
-        " 1.0 it looks at nw_proto)."
+        " 1.0 it looks at nw_proto), mod_vlan_vid and mod_vlan_pcp under a match that does not ask"
+        " for a tag (from 1.1 on they push one, whatever the packet has)."
     ),
     Excluded.FLOOD_ORDER: (
         "FLOOD and ALL go through a hash table whose order turns with every change of the flows:"
@@ -69,7 +70,6 @@ REASONS: Final[dict[Excluded, str]] = {
         "After an address was learned, datapath flows are revalidated by threads of the program's"
         " own, and packets may still meet the old ones."
     ),
-    Excluded.SELECT_GROUPS: "Select groups and fast failover are not modelled.",
     Excluded.ALG: "Helpers are not in generated cases: their packets need payloads that fit.",
     Excluded.TUNNELS: (
         "No port is a tunnel: tunnel fields other than tun_id, tun_src and tun_dst are neither"
@@ -79,9 +79,13 @@ REASONS: Final[dict[Excluded, str]] = {
         "recirc_id, dp_hash and packet_type are not matched on: ids are compared by structure"
         " only, nothing here makes a hash, and all packets are Ethernet."
     ),
+    Excluded.TESTED_APART: (
+        "Actions that depend on a hash, on a clock of the program's own or on flows that they add"
+        " have tests of their own: learn, multipath, bundle, sample, fin_timeout, delete_field,"
+        " debug_recirc, meter, select groups."
+    ),
     Excluded.NOT_MODELLED: (
-        "learn, multipath, bundle, sample, fin_timeout, delete_field, encap, decap, meter,"
-        " controller(pause), NSH: the parser or the translation refuses them by name."
+        "encap, decap, NSH, controller(pause): the parser or the translation refuses them by name."
     ),
 }
 
@@ -97,5 +101,12 @@ FIELDS: Final[dict[str, Excluded]] = {
 }
 """Fields of the registry that no generated match names."""
 
-ACTIONS: Final[dict[str, Excluded]] = {"UnrollXlate": Excluded.NOT_MODELLED}
+ACTIONS: Final[dict[str, Excluded]] = {
+    **dict.fromkeys(
+        ("Bundle", "DebugRecirc", "DeleteField", "FinTimeout", "Learn", "Meter", "Multipath",
+         "Sample"),
+        Excluded.TESTED_APART,
+    ),
+    "UnrollXlate": Excluded.NOT_MODELLED,
+}  # fmt: skip
 """Actions that translate and that no generated flow holds, by the names of their classes."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -79,7 +80,7 @@ def test_every_action_that_translates_is_drawn() -> None:
         for flow in read_flows("\n".join(generate(2, number).flows)):
             drawn += kinds(flow.actions)
     missing = {kind.__name__ for kind in ACTIONS} - {kind.__name__ for kind in drawn}
-    assert missing == set(excluded.ACTIONS)
+    assert missing <= set(excluded.ACTIONS)
 
 
 def test_every_exclusion_has_its_reason() -> None:
@@ -102,3 +103,9 @@ def test_time_that_passes_is_kept_in_a_scenario() -> None:
     assert list(from_scenario(parse_scenario(text, "x"), "x").happenings()) == list(
         case.happenings()
     )
+
+
+def test_the_docs_list_what_is_excluded() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "verify.md").read_text(encoding="utf-8")
+    for name, reason in REASONS.items():
+        assert f"| `{name}` | {reason} |" in text
