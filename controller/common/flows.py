@@ -13,8 +13,8 @@ from itertools import pairwise
 from typing import Final, TypeAlias
 
 Network: TypeAlias = "IPv4Network | IPv6Network"
-Value: TypeAlias = "int | str | tuple[int, int] | Network"
-"""What a field is matched on: a number, an address, a number and its mask, or a prefix."""
+Value: TypeAlias = "int | str | tuple[int, int] | tuple[str, str] | Network"
+"""What a field is matched on: a number, an address, either with its mask, or a prefix."""
 
 IPV4, IPV6, ARP = 0x0800, 0x86DD, 0x0806
 ICMP, TCP, UDP, ICMPV6, SCTP = 1, 6, 17, 58, 132
@@ -62,6 +62,16 @@ class Output:
 
     def __str__(self) -> str:
         return _PORT_NAMES.get(self.port, f"output:{self.port}")
+
+
+@dataclass(frozen=True, slots=True)
+class OutputRegister:
+    """Send to the port whose number is in a register."""
+
+    register: str
+
+    def __str__(self) -> str:
+        return f"output:{_NXM_NAMES[self.register]}[]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +168,7 @@ class ToGroup:
         return f"group:{self.group}"
 
 
-Action: TypeAlias = Output | SetField | Move | Ct | CtClear | DecTtl | ToGroup
+Action: TypeAlias = Output | OutputRegister | SetField | Move | Ct | CtClear | DecTtl | ToGroup
 
 
 # -- flows and groups ---------------------------------------------------------------------------
@@ -240,7 +250,7 @@ class Program:
 
 _OFCTL_NAMES: Final = {
     "ipv4_src": "nw_src", "ipv4_dst": "nw_dst", "arp_op": "arp_op", "icmpv4_type": "icmp_type",
-    "icmpv4_code": "icmp_code",
+    "icmpv4_code": "icmp_code", "ipv6_nd_target": "nd_target",
 }  # fmt: skip
 
 _NXM_NAMES: Final = {
@@ -257,7 +267,7 @@ _HEX: Final = frozenset({"eth_type", "ct_mark"})
 def _match_text(name: str, value: Value) -> str:
     label = _OFCTL_NAMES.get(name, name)
     if name == "ct_state" and isinstance(value, tuple):
-        number, mask = value
+        number, mask = (int(each) for each in value)
         signs = (
             ("+" if number & bit else "-") + flag
             for flag, bit in _STATE_BITS.items()
@@ -265,7 +275,7 @@ def _match_text(name: str, value: Value) -> str:
         )
         return f"ct_state={''.join(signs)}"
     if isinstance(value, tuple):
-        return f"{label}={value[0]:#x}/{value[1]:#x}"
+        return f"{label}={'/'.join(f'{v:#x}' if isinstance(v, int) else v for v in value)}"
     if name in _HEX and isinstance(value, int):
         return f"{label}={value:#x}"
     if isinstance(value, (IPv4Network, IPv6Network)):

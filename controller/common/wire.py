@@ -80,6 +80,9 @@ def _move(action: f.Move) -> Any:
 
 _ACTIONS: Final[dict[type, Callable[[Any], Any]]] = {
     f.Output: lambda action: _PARSER.OFPActionOutput(action.port, _MOST_BYTES),
+    f.OutputRegister: lambda action: _PARSER.NXActionOutputReg(
+        ofs_nbits=nicira_ext.ofs_nbits(0, 31), src=action.register, max_len=_MOST_BYTES
+    ),
     f.SetField: lambda action: _PARSER.OFPActionSetField(**{action.field: action.value}),
     f.Move: _move,
     f.Ct: _ct,

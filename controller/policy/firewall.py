@@ -3,19 +3,17 @@
 | table | decides |
 |---|---|
 | 0 | ARP and neighbour discovery pass; IP goes through conntrack; the rest is dropped |
-| 1 | invalid is dropped; replies and ICMP errors of allowed connections pass |
-| 2 | the rules, on what opens a connection and on what its opener sends: reg0 is 1 if allowed |
-| 3 | allowed and new: committed; no longer allowed: the connection's ct_mark becomes 1 |
+| 1, 2, 3 | state, rules and verdict of a :class:`~controller.policy.stage.Stage` |
 
-A connection's replies pass while its ct_mark is 0. What the opener sends is held against the rules
-each time, so that a rule that is taken away ends its connections with their next packet from the
-opener; a rule that comes back revives them.
+What the opener of a connection sends is held against the rules each time, so that a rule that is
+taken away ends its connections with their next packet from the opener; a rule that comes back
+revives them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
 from typing import Final
 
 from controller.common import flows as f
@@ -28,16 +26,11 @@ from controller.policy.matches import (
     read_networks,
     read_service,
 )
+from controller.policy.stage import HIGHEST, NEIGHBOUR_DISCOVERY, Stage
 
 SECTIONS: Final = ("rules",)
 _ENTRY, _STATE, _RULES, _VERDICT = range(4)
-_FIRST_PRIORITY: Final = 60000
 _MOST_RULES: Final = 50000
-_CUT: Final = 1
-"""The ct_mark of a connection that the rules no longer allow."""
-
-_NEIGHBOUR_DISCOVERY: Final = (133, 134, 135, 136)
-"""Router solicitation and advertisement, neighbour solicitation and advertisement (RFC 4861)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +64,14 @@ class Firewall:
 
     def compile(self) -> f.Program:
         """The flows."""
-        parts = (self._entry(), self._state(), self._by_rule(), self._verdict())
-        return f.Program(tuple(chain.from_iterable(parts)))
+        stage = Stage(_STATE, _RULES, _VERDICT, self.zone, (f.Output(f.NORMAL),))
+        return f.Program((*self._entry(), *stage.flows(), *self._by_rule(stage)))
 
     def _entry(self) -> list[f.Flow]:
         track = f.Ct(zone=self.zone, table=_STATE)
         neighbours = (
             {"eth_type": f.IPV6, "ip_proto": f.ICMPV6, "icmpv6_type": kind}
-            for kind in _NEIGHBOUR_DISCOVERY
+            for kind in NEIGHBOUR_DISCOVERY
         )
         return [
             f.flow(_ENTRY, 100, {"eth_type": f.ARP}, f.Output(f.NORMAL)),
@@ -88,50 +81,15 @@ class Firewall:
             f.flow(_ENTRY, 0, {}),
         ]
 
-    def _state(self) -> list[f.Flow]:
-        reply = {"ct_state": f.ct_state("+trk+est+rpl"), "ct_mark": 0}
-        error = {"ct_state": f.ct_state("+trk+rel-new"), "ct_mark": 0}
-        return [
-            f.flow(_STATE, 100, {"ct_state": f.ct_state("+trk+inv")}),
-            f.flow(_STATE, 90, reply, f.Output(f.NORMAL)),
-            *(
-                f.flow(
-                    _STATE,
-                    90,
-                    {**error, "eth_type": eth_type, "ip_proto": protocol},
-                    f.Output(f.NORMAL),
-                )
-                for eth_type, protocol in ((f.IPV4, f.ICMP), (f.IPV6, f.ICMPV6))
-            ),
-            f.flow(_STATE, 80, {"ct_state": f.ct_state("+trk+est-rpl")}, goto=_RULES),
-            f.flow(_STATE, 80, {"ct_state": f.ct_state("+trk+new-rel")}, goto=_RULES),
-            f.flow(_STATE, 0, {}),
-        ]
-
-    def _by_rule(self) -> list[f.Flow]:
-        flows: dict[object, f.Flow] = {}
+    def _by_rule(self, stage: Stage) -> Iterator[f.Flow]:
+        seen: set[object] = set()
         for number, rule in enumerate(self.rules):
-            allow = (f.SetField("reg0", 1),) if rule.allow else ()
             for match in rule.matches():
-                one = f.flow(_RULES, _FIRST_PRIORITY - number, match, *allow, goto=_VERDICT)
-                flows[one.key] = one
-        return [*flows.values(), f.flow(_RULES, 0, {}, goto=_VERDICT)]
-
-    def _verdict(self) -> list[f.Flow]:
-        revive = f.Ct(self.zone, commit=True, exec=(f.SetField("ct_mark", 0),))
-        cut = f.Ct(self.zone, commit=True, exec=(f.SetField("ct_mark", _CUT),))
-        forward = f.Output(f.NORMAL)
-        flows = [f.flow(_VERDICT, 0, {})]
-        for eth_type in (f.IPV4, f.IPV6):  # a switch takes ct only where the match says IP
-            opened = {"eth_type": eth_type, "ct_state": f.ct_state("+trk+new"), "reg0": 1}
-            known = {"eth_type": eth_type, "ct_state": f.ct_state("+trk+est")}
-            flows += [
-                f.flow(_VERDICT, 100, opened, f.Ct(self.zone, commit=True), forward),
-                f.flow(_VERDICT, 100, {**known, "reg0": 1, "ct_mark": 0}, forward),
-                f.flow(_VERDICT, 100, {**known, "reg0": 1, "ct_mark": _CUT}, revive, forward),
-                f.flow(_VERDICT, 100, {**known, "reg0": 0, "ct_mark": 0}, cut),
-            ]
-        return flows
+                add = stage.allow if rule.allow else stage.deny
+                flow = add(HIGHEST - number, match)
+                if flow.key not in seen:
+                    seen.add(flow.key)
+                    yield flow
 
 
 def parse(document: Node) -> Firewall:

@@ -25,7 +25,7 @@ from urllib.request import Request, urlopen
 from ovsct.bridge.bridge import Bridge
 from ovsct.lane import Arrival, Port
 from ovsct.lanes.ovs_userspace import OvsUserspace
-from ovsct.openflow.text.flow_text import read_flows
+from ovsct.openflow.text.flow_text import format_flow, read_flows
 from ovsct.openflow.text.group_text import read_groups
 from ovsct.oracle.real_ovs import RealOvs, comparable
 from ovsct.oracle.vswitchd import find_program
@@ -275,6 +275,7 @@ def benches(
             bench.close()
 
 
-def without_cookie(lines: Sequence[str]) -> list[str]:
-    """Flow lines of a dump, without what only marks whose they are."""
-    return [re.sub(r"^cookie=0x[0-9a-f]+, ", "", line) for line in lines]
+def meaning(lines: Sequence[str]) -> list[str]:
+    """Flow lines in one spelling and order, without the cookie that says whose they are."""
+    flows = read_flows("\n".join(lines))
+    return sorted(format_flow(flow).partition("table=")[2] for flow in flows)

@@ -9,10 +9,9 @@ import pytest
 
 from controller.common.document import load
 from controller.policy import firewall
-from ovsct.openflow.text.flow_text import format_flow, read_flows
 from ovsct.oracle.real_ovs import RealOvs
 from ovsct.packet.build import arp, icmp_echo, icmp_error, neighbour, tcp, udp
-from tests.controller.rig import LIBRARIES, Bench, Library, benches
+from tests.controller.rig import LIBRARIES, Bench, Library, benches, meaning
 
 pytestmark = pytest.mark.real_ovs
 
@@ -126,12 +125,6 @@ def _first_match_wins(bench: Bench) -> None:
 
 def _what_the_switch_holds_is_what_rest_shows(bench: Bench) -> None:
     shown = bench.controller.do("GET", "/v1/flows")["flows"]
-    assert _meaning(shown) == _meaning(bench.dump("flows"))
+    assert meaning(shown) == meaning(bench.dump("flows"))
     offline = firewall.parse(load(str(bench.controller.do("GET", "/v1/policy")))).compile()
     assert [str(flow) for flow in offline.flows] == shown
-
-
-def _meaning(lines: list[str]) -> list[str]:
-    return sorted(
-        format_flow(flow).partition("table=")[2] for flow in read_flows("\n".join(lines))
-    )
