@@ -180,6 +180,8 @@ def _pedit(dice: Dice, spot: Spot) -> str:
 
 
 _SUMS: Final = ("ip", "ip tcp udp icmp", "ip tcp", "ip udp", "ip4h and tcp and sctp")
+_EDITS: Final = (*("mark 7", "mark 3/7", "priority 1:2") * 10, "queue_mapping 0")
+"""The last one a newer kernel refuses."""
 _VLANS: Final = (
     "vlan push id 7 pipe", "vlan push id 7 priority 3 protocol 802.1ad pipe", "vlan pop pipe",
     "vlan modify id 8 priority 2 pipe",
@@ -194,7 +196,7 @@ _ACTIONS: Final[tuple[Row, ...]] = (
     (0.08, lambda d, s: s.inner == "ip", lambda d, s: f"csum {d.pick(_SUMS)} pipe"),
     (0.05, lambda d, s: True, lambda d, s: d.pick(_VLANS)),
     (0.04, lambda d, s: True,
-     lambda d, s: f"skbedit {d.pick(('mark 7', 'priority 1:2', 'queue_mapping 0'))} pipe"),
+     lambda d, s: f"skbedit {d.pick(_EDITS)} pipe"),
     (0.07, lambda d, s: True, lambda d, s: f"mirred egress mirror dev p3 {_control(d, s)}"),
     (0.03, lambda d, s: True, lambda d, s: "mirred ingress mirror dev p4 pipe"),
     (0.08, lambda d, s: s.ip, _ct),

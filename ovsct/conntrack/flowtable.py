@@ -131,7 +131,8 @@ class FlowTable:
 
     def _hit(self, packet: Packet, flow: Flow, tuple_: int, now: int) -> bool:
         e = flow.entry
-        reply = e.original != tuple_
+        # As in conntrack: where both directions look alike, the one put in last is found.
+        reply = e.reply == tuple_
         status = e.status
         force = False
         if flow.pending:

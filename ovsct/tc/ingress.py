@@ -30,7 +30,7 @@ from ovsct.tc.act_rewrite import (
     make_vlan,
     network_header,
 )
-from ovsct.tc.chains import Block
+from ovsct.tc.chains import Block, FilterError
 from ovsct.tc.classify import Pass, classify
 from ovsct.tc.filters import Counter, Execute, Filter, Installed
 from ovsct.tc.pieces import TCP_HEADER, send_in_pieces
@@ -42,6 +42,16 @@ NEST_LIMITS: Final = {"6.1": 10_000, "6.12": 3}
 6.12 has MIRRED_DEFER_LIMIT. 6.1 puts such a packet into the receive queue and has no limit: it
 would spin for ever where this gives up.
 """
+
+
+_QUEUE_REFUSED: Final = (
+    'act_skbedit: "queue_mapping" option on receive side is hardware only, use skip_sw'
+)
+"""tcf_skbedit_init() since 6.2."""
+
+
+def _sets_queue(action: act.Action) -> bool:
+    return isinstance(action, act.Skbedit) and action.queue is not None
 
 
 class Fate(StrEnum):
@@ -158,6 +168,8 @@ class TcIngress:
     def _install(self, entry: Filter, now: float) -> Installed:
         program = []
         for action in entry.actions:
+            if self.kernel != "6.1" and not entry.skip_sw and _sets_queue(action):
+                raise FilterError(_QUEUE_REFUSED, token="queue_mapping")
             counter = Counter()
             program.append((_MAKERS[type(action)](action, counter, self), counter))
         return Installed(entry, tuple(program), now)

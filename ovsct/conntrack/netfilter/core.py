@@ -196,7 +196,7 @@ class Netfilter:
                 and ms < e.expires
                 and e.extra is None
             ):
-                reply = 0 if e.original == tuple_ else 1
+                reply = 1 if e.reply == tuple_ else 0
                 if not self.acct and quick_ack(self, e, packet, reply, ms):
                     packet.conn = e
                     packet.ct_info = ESTABLISHED_REPLY if reply else ESTABLISHED
@@ -226,6 +226,8 @@ class Netfilter:
         """resolve_normal_ct() and nf_conntrack_handle_packet()."""
         while True:
             e = self.find(tuple_, now)
+            # Of one whose directions look alike the kernel finds the reply's, put in last.
+            reply = 1 if e is not None and e.reply == tuple_ else 0
             if e is None:
                 try:
                     answer_tuple = tuples.reverse(tuple_)
@@ -242,7 +244,6 @@ class Netfilter:
                     packet.conn = e
                     packet.ct_info = NEW
                     return Verdict.ACCEPT
-            reply = 0 if e.original == tuple_ else 1
             handle = _HANDLERS.get(tuple_ & 0xFF, datagram.generic_packet)
             answer = handle(self, e, packet, reply, now)
             if answer != tcp.AGAIN:
@@ -286,7 +287,7 @@ class Netfilter:
         tuple_ = self.tuple_of(packet, zone)
         e = self.find(tuple_, milliseconds(now)) if tuple_ is not None else None
         if e is not None:
-            packet.ct_info = _info(e, 0 if e.original == tuple_ else 1)
+            packet.ct_info = _info(e, 1 if e.reply == tuple_ else 0)
         return e
 
     def confirm(self, packet: Packet, now: float) -> Verdict:

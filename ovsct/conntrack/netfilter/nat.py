@@ -6,6 +6,7 @@ through one place, :meth:`Choice.draw`, which a test can take over.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from ovsct.conntrack import tuples
@@ -173,6 +174,8 @@ def null_binding(core: Netfilter, e: Entry, side: int, now: int) -> None:
 def set_up(core: Netfilter, e: Entry, nat: Nat, side: int, now: int) -> None:
     """nf_nat_setup_info(): choose the tuple and bind it."""
     present = tuples.reverse(e.reply)
+    if nat.family != e.family:
+        nat = _as_family(nat, e.family)
     chosen = Choice(core, e, nat, side, now).unique(present)
     if chosen != present:
         e.reply = tuples.reverse(chosen)
@@ -182,6 +185,19 @@ def set_up(core: Netfilter, e: Entry, nat: Nat, side: int, now: int) -> None:
         e.status |= SRC_NAT_DONE
     else:
         e.status |= DST_NAT_DONE
+
+
+def _as_family(nat: Nat, family: int) -> Nat:
+    """A range for the other family, which TC lets through.
+
+    An address stands at the beginning of union nf_inet_addr, whose rest is zero.
+    """
+    if not nat.family:
+        return nat
+    low, high = (
+        each << 96 if family == 6 else each >> 96 for each in (nat.addr_min, nat.addr_max)
+    )
+    return replace(nat, family=family, addr_min=low, addr_max=high)
 
 
 class Choice:
