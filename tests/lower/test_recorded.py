@@ -55,7 +55,7 @@ def run(case: dict[str, Any]) -> tuple[TcLane, list[dict[str, list[str]]]]:
 
 
 def test_there_are_recorded_cases() -> None:
-    assert len(CASES) >= 28
+    assert len(CASES) >= 29
 
 
 @pytest.mark.parametrize("file", CASES, ids=lambda file: file.stem)
