@@ -1,0 +1,1 @@
+"""The agent: a modelled bridge behind OpenFlow and control sockets, as ovs-vswitchd is."""

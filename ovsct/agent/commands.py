@@ -1,0 +1,155 @@
+"""The commands of the control socket, by the names that ovs-vswitchd has for them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from ovsct import __version__
+from ovsct.agent.clock import Clock
+from ovsct.agent.model import ModelBridge
+from ovsct.agent.trace_text import trace
+from ovsct.agent.unixctl import Command, list_commands
+from ovsct.errors import InputError, OvsctError
+
+_PORT_NAME = re.compile(r"p(\d+)\Z")
+_MOST: Final = 16
+
+
+class Commands:
+    """The commands of one switch.
+
+    Args:
+        model: the switch.
+        clock: its clock.
+        leave: ends the program.
+    """
+
+    def __init__(self, model: ModelBridge, clock: Clock, leave: Callable[[], None]) -> None:
+        self._model = model
+        self._clock = clock
+        self._leave = leave
+        self.table: dict[str, Command] = {
+            "dpctl/dump-conntrack": Command("[-m] [-s] [dp] [zone=zone]", 0, 4, self._dump_ct),
+            "dpctl/dump-flows": Command("[-m] [--names | --no-names] [dp]", 0, 6, self._dump),
+            "dpctl/flush-conntrack": Command("[dp]", 0, 1, self._flush_ct),
+            "dpif/dump-flows": Command("[-m] [--names | --no-names] bridge", 1, _MOST, self._dump),
+            "exit": Command("[--cleanup]", 0, 1, self._exit),
+            "fdb/flush": Command("[bridge]", 0, 1, self._fdb_flush),
+            "fdb/show": Command("bridge", 1, 1, self._fdb_show),
+            "list-commands": Command("", 0, 0, lambda _: list_commands(self.table)),
+            "netdev-dummy/receive": Command(
+                "name [--qid queue_id] packet...", 2, 1 << 16, self._receive
+            ),
+            "ofproto/trace": Command(
+                "{[dp_name] odp_flow | bridge br_flow} [OPTIONS...] [-generate|packet]",
+                1, _MOST, self._trace,
+            ),
+            "revalidator/purge": Command("", 0, 0, self._purge),
+            "time/stop": Command("", 0, 0, self._stop),
+            "time/warp": Command("[large_msecs] msecs", 1, 2, self._warp),
+            "version": Command("", 0, 0, lambda _: f"ovsct {__version__} (Open vSwitch 3.1)\n"),
+        }  # fmt: skip
+
+    def _bridge(self, name: str) -> None:
+        if name != self._model.bridge.name:
+            raise OvsctError("no such bridge")
+
+    # -- the datapath --------------------------------------------------------------------------
+
+    def _dump(self, arguments: Sequence[str]) -> str:
+        for argument in arguments:
+            if argument.startswith("-"):
+                if argument not in ("-m", "--names", "--no-names"):
+                    raise OvsctError(f"{argument}: not supported here")
+            elif argument not in (self._model.bridge.name, "ovs-system", "dummy@ovs-dummy"):
+                raise OvsctError("no such bridge")
+        return "".join(f"{line}\n" for line in self._model.lane.dump_flows())
+
+    def _dump_ct(self, arguments: Sequence[str]) -> str:
+        zone = None
+        for argument in arguments:
+            if argument.startswith("zone="):
+                if not argument[5:].isdecimal():
+                    raise OvsctError(f"{argument}: no zone")
+                zone = int(argument[5:])
+            elif argument.startswith("-"):
+                raise OvsctError(f"{argument}: not supported here")
+        connections = self._model.lane.connections()
+        lines = self._model.lane.dump_conntrack()
+        return "".join(
+            f"{line}\n"
+            for line, connection in zip(lines, connections, strict=True)
+            if zone is None or connection.zone == zone
+        )
+
+    def _flush_ct(self, _: Sequence[str]) -> str:
+        flush = getattr(self._model.lane.tracker, "flush", None)
+        if flush is None:
+            raise OvsctError(f"the lane {self._model.lane.name} cannot flush conntrack")
+        flush()
+        return ""
+
+    def _purge(self, _: Sequence[str]) -> str:
+        self._model.rules.note_use()
+        self._model.datapath.flush()
+        return ""
+
+    def _receive(self, arguments: Sequence[str]) -> str:
+        found = _PORT_NAME.match(arguments[0])
+        if found is None or int(found[1]) not in self._model.bridge.ports:
+            raise OvsctError("no such dummy netdev")
+        for text in arguments[1:]:
+            try:
+                frame = bytes.fromhex(text)
+            except ValueError:
+                raise OvsctError("bad packet or flow syntax") from None
+            if len(frame) < 14:
+                raise OvsctError(f"a frame of {len(frame)} bytes is shorter than its header")
+            self._model.receive(int(found[1]), frame)
+        return ""
+
+    # -- the bridge ----------------------------------------------------------------------------
+
+    def _fdb_show(self, arguments: Sequence[str]) -> str:
+        self._bridge(arguments[0])
+        lines = [" port  VLAN  MAC                Age\n"]
+        for vlan, mac, port, used in self._model.bridge.fdb:
+            address = mac.to_bytes(6, "big").hex(":")
+            named = "LOCAL" if port == 0xFFFE else str(port)
+            lines.append(f"{named:>5}  {vlan:>4}  {address}  {int(self._model.now - used):>3}\n")
+        return "".join(lines)
+
+    def _fdb_flush(self, arguments: Sequence[str]) -> str:
+        if arguments:
+            self._bridge(arguments[0])
+        self._model.forget_addresses()
+        return "table successfully flushed\n"
+
+    def _trace(self, arguments: Sequence[str]) -> str:
+        try:
+            return trace(self._model, arguments)
+        except InputError as error:
+            raise OvsctError(f"bad flow syntax: {error}") from None
+
+    # -- time ----------------------------------------------------------------------------------
+
+    def _stop(self, _: Sequence[str]) -> str:
+        self._clock.stop()
+        return ""
+
+    def _warp(self, arguments: Sequence[str]) -> str:
+        numbers = [int(text) if text.isdecimal() else 0 for text in arguments]
+        if not all(numbers):
+            raise OvsctError("invalid MSECS")
+        total, step = numbers[0], numbers[-1]
+        while total > 0:
+            self._clock.warp(min(step, total) / 1000)
+            self._model.advance(self._clock.now())
+            total -= step
+        return "warped\n"
+
+    def _exit(self, _: Sequence[str]) -> str:
+        self._leave()
+        return ""

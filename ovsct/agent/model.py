@@ -1,0 +1,371 @@
+"""A modelled bridge as a switch: what an OpenFlow connection asks of it, and what it tells.
+
+No I/O: time comes in as an argument, frames that leave go to `deliver`, what controllers are told
+to `tell`. Follows OVS ofproto/ofproto.c; refusals are :class:`WireError`, named as OVS names them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final, TypeAlias
+
+from ovsct.agent.clock import nanoseconds
+from ovsct.agent.punt import Punt, PuntingDatapath, metadata_of
+from ovsct.agent.rules import N_TABLES, Filter, Removed, Rule, Rules, groups_of, with_actions
+from ovsct.bridge.datapath import Run
+from ovsct.bridge.mac_learning import MacTable
+from ovsct.errors import InputError
+from ovsct.lane import CONTROLLER, Arrival, Drop, Event, Output
+from ovsct.lanes.ovs import OvsLane
+from ovsct.openflow import actions as of
+from ovsct.openflow.check import check_actions
+from ovsct.openflow.flow import Flow
+from ovsct.openflow.group import Group, GroupType
+from ovsct.openflow.match import Match
+from ovsct.openflow.wire.errors import WireError, from_input
+from ovsct.openflow.wire.messages import FlowMod, GroupMod, PacketOut, PortDesc
+from ovsct.openflow.wire.multipart import PortStats
+from ovsct.openflow.wire.numbers import (
+    COOKIE_NONE,
+    GROUP_ALL,
+    GROUP_MAX,
+    NO_BUFFER,
+    OF10,
+    TABLE_ALL,
+)
+from ovsct.packet.fields import FIELDS, KEY_BITS, SLOTS
+from ovsct.packet.packet import parse
+
+Told: TypeAlias = Removed | Punt
+
+_LIVE: Final = 4
+_STATE: Final = frozenset({"send_flow_rem", "reset_counts", "no_packet_counts", "no_byte_counts"})
+"""The flags that a flow keeps; check_overlap is one of its flow mod alone."""
+
+_HIDDEN: Final = ("recirc_id", "dp_hash")
+_NOT_YET: Final = {
+    GroupType.SELECT: "select", GroupType.FAST_FAILOVER: "fast failover",
+}  # fmt: skip
+
+
+class ModelBridge:
+    """A lane as a switch.
+
+    Args:
+        lane: ``ovs-userspace`` or ``ovs-kernel``; it gets a datapath of its own.
+        now: the time in seconds.
+
+    `deliver`, if set, gets every output to a port; `tell` what controllers may want to know.
+    """
+
+    def __init__(self, lane: OvsLane, now: float = 0.0) -> None:
+        self.lane = lane
+        self.bridge = lane.bridge
+        dialect = "kernel" if lane.datapath.kernel else "userspace"
+        self.datapath = PuntingDatapath(lane.bridge, lane.tracker, dialect, lane.vlan_limit)
+        self.datapath.punts = []
+        lane.datapath = self.datapath
+        self.now = now
+        self.started = now
+        self.rules = Rules(lane.bridge, self.datapath, now)
+        self.group_times: dict[int, float] = dict.fromkeys(lane.bridge.groups, now)
+        self.deliver: Callable[[int, bytes], None] | None = None
+        self.tell: Callable[[Told], None] | None = None
+        self.wants_misses: Callable[[], bool] = lambda: False
+        self.config_flags = 0
+        self.election: int | None = None
+        self.datapath_id = _local_address(lane.bridge.name)
+        self._received: dict[int, list[int]] = {}
+        self._sent: dict[int, list[int]] = {}
+
+    # -- time and packets ----------------------------------------------------------------------
+
+    def advance(self, now: float) -> list[Event]:
+        """Let time pass: connections, megaflows and flows age."""
+        self.now = max(now, self.now)
+        self._report(self.rules.expire(self.now))
+        events = list(self.lane.advance(self.now))
+        self.rules.prune()
+        return events
+
+    def receive(self, port: int, frame: bytes) -> None:
+        """A frame comes in on a port. Raises InputError: there is no such port."""
+        self.rules.packets_come()
+        _count(self._received, port, frame)
+        self.datapath.punts.clear()
+        outcome = self.lane.receive(Arrival(self.now, port, frame))
+        self._emit(outcome.out)
+        if outcome.drop is Drop.TABLE_MISS and self.wants_misses():
+            # OVS has a hidden flow for what no flow matches; with an OpenFlow 1.0 controller it
+            # sends the packet there (connmgr_wants_packet_in_on_miss()).
+            key = parse(frame, port, self.lane.vlan_limit).key
+            self._tell(Punt(frame, "no_match", 0, COOKIE_NONE, 0, metadata_of(key)))
+
+    def packet_out(self, message: PacketOut) -> None:
+        """Run a controller's actions on its frame. Raises WireError."""
+        if message.buffer_id != NO_BUFFER:
+            raise WireError("OFPBRC_BUFFER_UNKNOWN", "nothing is ever buffered")
+        if len(message.data) < 14:
+            raise WireError("OFPBRC_BAD_PACKET", f"a frame of {len(message.data)} bytes")
+        key = parse(message.data, message.in_port, self.lane.vlan_limit).key
+        self._check(message.actions, Match(key, (1 << KEY_BITS) - 1), TABLE_ALL, OF10)
+        self.rules.packets_come()
+        self.datapath.punts.clear()
+        run = Run(self.now, False)
+        self.datapath.run_actions(message.data, message.in_port, message.actions, run)
+        self._emit(run.out)
+
+    def _emit(self, outputs: Iterable[Output]) -> None:
+        for port, frame in outputs:
+            if port == CONTROLLER or not isinstance(port, int):
+                continue
+            _count(self._sent, port, frame)
+            if self.deliver is not None:
+                self.deliver(port, frame)
+        for punt in self.datapath.punts:
+            self._tell(punt)
+
+    def _tell(self, told: Told) -> None:
+        if self.tell is not None:
+            self.tell(told)
+
+    # -- flows ---------------------------------------------------------------------------------
+
+    def flow_mod(self, message: FlowMod, version: int) -> None:
+        """Add, modify or delete flows. Raises WireError; nothing has changed then."""
+        if message.table not in (TABLE_ALL, *range(N_TABLES)):
+            raise WireError("OFPBRC_BAD_TABLE_ID", f"table {message.table}")
+        match message.command:
+            case "add":
+                self._add(message, version)
+            case "modify":
+                self._modify(message, version, strict=False)
+            case "modify_strict":
+                self._modify(message, version, strict=True)
+            case "delete":
+                self._delete(message, strict=False)
+            case _:
+                self._delete(message, strict=True)
+        if message.buffer_id != NO_BUFFER and not message.command.startswith("delete"):
+            raise WireError("OFPBRC_BUFFER_UNKNOWN", "nothing is ever buffered")
+
+    def _flow(self, message: FlowMod, version: int) -> Flow:
+        table = 0 if message.table == TABLE_ALL else message.table
+        _refuse_hidden(message.match)
+        _check_ct_family(message.match)
+        self._check(message.actions, message.match, table, version)
+        cookie = 0 if message.new_cookie == COOKIE_NONE else message.new_cookie
+        return Flow(
+            table=table,
+            priority=message.priority,
+            match=message.match,
+            actions=message.actions,
+            cookie=cookie,
+            idle_timeout=message.idle_timeout,
+            hard_timeout=message.hard_timeout,
+            importance=message.importance,
+            flags=message.flags & _STATE,
+        )
+
+    def _check(
+        self, actions: tuple[of.Action, ...], match: Match, table: int, version: int
+    ) -> None:
+        """What OVS checks of actions: that they go with the match, and that their groups are there.
+
+        From OpenFlow 1.1 on an action that the match does not allow is refused even if it would
+        only do nothing; reset_counts says to the checker that this is such a version.
+        """
+        flags = () if version == OF10 else ("reset_counts",)
+        try:
+            check_actions(actions, match, table, flags)
+        except InputError as error:
+            raise from_input(error) from None
+        for group in groups_of(actions):
+            if group not in self.bridge.groups:
+                raise WireError("OFPBAC_BAD_OUT_GROUP", f"there is no group {group}")
+        if any(isinstance(action, of.Meter) for action in actions):
+            raise WireError("OFPMMFC_INVALID_METER", "meters are not modelled")
+
+    def _add(self, message: FlowMod, version: int) -> None:
+        flow = self._flow(message, version)
+        self.rules.add(
+            flow,
+            self.now,
+            reset_counts="reset_counts" in message.flags,
+            check_overlap="check_overlap" in message.flags,
+        )
+
+    def _modify(self, message: FlowMod, version: int, *, strict: bool) -> None:
+        fresh = self._flow(message, version)
+        wanted = Filter(
+            message.table, message.match, message.priority if strict else None,
+            message.cookie, message.cookie_mask,
+        )  # fmt: skip
+        found = self.rules.find(wanted)
+        if not found:
+            if message.new_cookie != COOKIE_NONE and not message.cookie_mask:
+                self._add(message, version)
+            return
+        for rule in found:
+            cookie = rule.flow.cookie
+            if message.modify_cookie and message.new_cookie != COOKIE_NONE:
+                cookie = message.new_cookie
+            self.rules.modify(
+                rule,
+                with_actions(rule.flow, fresh.actions, cookie),
+                self.now,
+                reset_counts="reset_counts" in message.flags and version != OF10,
+            )
+
+    def _delete(self, message: FlowMod, *, strict: bool) -> None:
+        wanted = Filter(
+            message.table, message.match, message.priority if strict else None,
+            message.cookie, message.cookie_mask, message.out_port, message.out_group,
+        )  # fmt: skip
+        self._report(self.rules.remove(self.rules.find(wanted), "delete", self.now))
+
+    def _report(self, removed: list[Removed]) -> None:
+        for gone in removed:
+            if "send_flow_rem" in gone.rule.flow.flags:
+                self._tell(gone)
+
+    # -- groups --------------------------------------------------------------------------------
+
+    def group_mod(self, message: GroupMod) -> None:
+        """Add, modify or delete groups. Raises WireError; nothing has changed then."""
+        groups, ident = self.bridge.groups, message.group_id
+        if message.command == "delete":
+            self._delete_groups(list(groups) if ident == GROUP_ALL else [ident])
+            return
+        if ident > GROUP_MAX:
+            raise WireError("OFPGMFC_INVALID_GROUP", f"group {ident:#x}")
+        known = ident in groups
+        if message.command == "add" and known:
+            raise WireError("OFPGMFC_GROUP_EXISTS", f"group {ident}")
+        if message.command == "modify" and not known:
+            raise WireError("OFPGMFC_UNKNOWN_GROUP", f"group {ident}")
+        if message.type in _NOT_YET:
+            raise WireError(
+                "OFPGMFC_BAD_TYPE", f"{_NOT_YET[message.type]} groups are not modelled"
+            )
+        for bucket in message.buckets:
+            if any(isinstance(action, of.Group) for action in bucket.actions) and (
+                ident in groups_of(bucket.actions)
+            ):
+                raise WireError("OFPGMFC_LOOP", f"group {ident} sends to itself")
+        self.rules.decided_otherwise()
+        groups[ident] = Group(group_id=ident, type=message.type, buckets=message.buckets)
+        self.group_times.setdefault(ident, self.now)
+
+    def _delete_groups(self, idents: list[int]) -> None:
+        for ident in idents:
+            if ident not in self.bridge.groups:
+                continue
+            users = [rule for rule in self.rules if ident in groups_of(rule.flow.actions)]
+            self._report(self.rules.remove(users, "group_delete", self.now))
+            self.rules.decided_otherwise()
+            del self.bridge.groups[ident]
+            del self.group_times[ident]
+
+    def elect(self, generation: int) -> bool:
+        """Note an election; false if a newer one is known (OVS ofconn_set_primary_election_id)."""
+        known = self.election
+        if known is not None and (generation - known) & (1 << 63):
+            return False
+        self.election = generation
+        return True
+
+    @staticmethod
+    def groups_named(flow: Flow) -> set[int]:
+        """The groups that a flow sends to."""
+        return groups_of(flow.actions)
+
+    # -- what it is ----------------------------------------------------------------------------
+
+    def flows(self, wanted: Filter) -> list[tuple[Rule, int, int]]:
+        """The rules that a filter means, with their packets and bytes. Raises WireError."""
+        found = self.rules.find(wanted)
+        self.rules.note_use()
+        counts = self.rules.counts()
+        return [(rule, *self.rules.count(rule, counts)) for rule in found]
+
+    def port_numbers(self) -> list[int]:
+        """The ports, LOCAL last."""
+        return [*self.bridge.ports, of.OFPP_LOCAL]
+
+    def ports(self) -> tuple[PortDesc, ...]:
+        """What each port is."""
+        return tuple(self.port(number) for number in self.port_numbers())
+
+    def port(self, number: int) -> PortDesc:
+        """What a port is."""
+        local = number == of.OFPP_LOCAL
+        return PortDesc(
+            port_no=number,
+            hw_addr=self.datapath_id if local else 0xAA5500000000 | number,
+            name=self.bridge.name if local else f"p{number}",
+            state=_LIVE,
+        )
+
+    def port_stats(self, number: int) -> PortStats:
+        """The counters of a port; what a dummy port does not count is said to be unknown."""
+        received = self._received.get(number, [0, 0])
+        sent = self._sent.get(number, [0, 0])
+        unknown = dict.fromkeys(
+            ("rx_dropped", "tx_dropped", "rx_errors", "tx_errors", "rx_frame_err", "rx_over_err",
+             "rx_crc_err", "collisions"),
+            COOKIE_NONE,
+        )  # fmt: skip
+        return PortStats(
+            port_no=number,
+            rx_packets=received[0],
+            rx_bytes=received[1],
+            tx_packets=sent[0],
+            tx_bytes=sent[1],
+            duration=nanoseconds(self.now - self.started),
+            **unknown,
+        )
+
+    def forget_addresses(self) -> None:
+        """Forget all learned addresses (``fdb/flush``), and what was decided by them."""
+        self.bridge.fdb = MacTable()
+        self.rules.decided_otherwise()
+
+    def set_fragments(self, flags: int) -> None:
+        """The fragment handling that a SET_CONFIG asks for. Raises WireError."""
+        mode = {0: "normal", 1: "drop", 3: "nx-match"}.get(flags & 3)
+        if mode is None:
+            return  # OFPC_FRAG_REASM: OVS warns and goes on
+        if mode != self.bridge.frag_mode:
+            self.rules.decided_otherwise()
+            self.bridge.frag_mode = mode
+        self.config_flags = flags & 3
+
+
+def _count(counters: dict[int, list[int]], port: int, frame: bytes) -> None:
+    counter = counters.setdefault(port, [0, 0])
+    counter[0] += 1
+    counter[1] += len(frame)
+
+
+def _refuse_hidden(match: Match) -> None:
+    for name in _HIDDEN:
+        if FIELDS[name].get(match.mask):
+            raise WireError("OFPBRC_EPERM", f"only the switch itself matches on {name}")
+
+
+def _check_ct_family(match: Match) -> None:
+    """Addresses of the original tuple need the Ethernet type (OVS ofputil_decode_flow_mod())."""
+    dl_type = SLOTS["dl_type"].get(match.value)
+    for names, wanted in ((("ct_nw_src", "ct_nw_dst"), 0x0800),
+                          (("ct_ipv6_src", "ct_ipv6_dst"), 0x86DD)):  # fmt: skip
+        if dl_type != wanted and any(FIELDS[name].get(match.mask) for name in names):
+            raise WireError("OFPBAC_MATCH_INCONSISTENT", f"{names[0]} without its Ethernet type")
+
+
+def _local_address(name: str) -> int:
+    """A locally administered Ethernet address that a bridge's name makes."""
+    number = 0
+    for byte in name.encode():
+        number = (number * 0x01000193 ^ byte) & 0xFFFFFFFF
+    return 0x0200_0000_0000 | number

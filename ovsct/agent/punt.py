@@ -1,0 +1,130 @@
+"""The datapath with its way to the controller open: what goes there keeps its metadata.
+
+The datapath of a lane only counts a packet-in. A controller wants to know more of it: the port,
+the registers and the conntrack state (OVS lib/flow.c, flow_get_metadata()).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from ovsct.bridge import odp
+from ovsct.bridge.datapath import Datapath, Run
+from ovsct.bridge.recirculate import FrozenState
+from ovsct.openflow.actions import Action
+from ovsct.openflow.match import Match
+from ovsct.openflow.prereq import ETH_IPV4, ETH_IPV6, is_ct_valid
+from ovsct.packet.fields import FIELDS, SLOTS, Field
+from ovsct.packet.packet import Packet, parse
+
+
+class Punt(NamedTuple):
+    """A frame on its way to the controllers with the id `controller_id`."""
+
+    frame: bytes
+    reason: str
+    table: int
+    cookie: int
+    controller_id: int
+    metadata: Match
+
+
+_TUNNEL: Final = tuple(
+    FIELDS[name]
+    for name in (
+        "tun_id", "tun_flags", "tun_src", "tun_dst", "tun_ipv6_src", "tun_ipv6_dst", "tun_gbp_id",
+        "tun_gbp_flags",
+    )
+)  # fmt: skip
+_PLAIN: Final = (
+    *_TUNNEL, FIELDS["metadata"], *(FIELDS[f"reg{n}"] for n in range(16)), FIELDS["pkt_mark"],
+)  # fmt: skip
+_CT: Final = tuple(FIELDS[name] for name in ("ct_zone", "ct_mark", "ct_label"))
+_CT_TUPLE: Final = {
+    ETH_IPV4: ("ct_nw_src", "ct_nw_dst", "ct_nw_proto", "ct_tp_src", "ct_tp_dst"),
+    ETH_IPV6: ("ct_ipv6_src", "ct_ipv6_dst", "ct_nw_proto", "ct_tp_src", "ct_tp_dst"),
+}
+_IN_PORT: Final = FIELDS["in_port"]
+_RECIRC: Final = SLOTS["recirc_id"]
+
+
+def metadata_of(key: int) -> Match:
+    """What of a key a packet-in says beside the frame (OVS flow_get_metadata())."""
+    match = Match().with_field(_IN_PORT, _IN_PORT.get(key))
+    match = _with_those_set(match, key, _PLAIN)
+    state = FIELDS["ct_state"]
+    if not state.get(key):
+        return match
+    match = match.with_field(state, state.get(key))
+    dl_type = FIELDS["eth_type"].get(key)
+    match = match.with_field(FIELDS["eth_type"], dl_type)
+    if is_ct_valid(match) and FIELDS["ct_nw_proto"].get(key):
+        for name in _CT_TUPLE.get(dl_type, ()):
+            match = match.with_field(FIELDS[name], FIELDS[name].get(key))
+    return _with_those_set(match, key, _CT)
+
+
+def _with_those_set(match: Match, key: int, fields: Sequence[Field]) -> Match:
+    for field in fields:
+        value = field.get(key)
+        if value:
+            match = match.with_field(field, value)
+    return match
+
+
+class PuntingDatapath(Datapath):
+    """A :class:`Datapath` that keeps what goes to the controller in `punts`."""
+
+    punts: list[Punt]
+
+    def _userspace(self, packet: Packet, action: odp.Userspace, run: Run) -> None:
+        super()._userspace(packet, action, run)
+        if action.dont_send:
+            return
+        state = self.bridge.recirc.thaw(action.recirc_id)
+        key = packet.key if state is None else packet.key | state.metadata & ~_IN_PORT.mask
+        self.punts.append(
+            Punt(
+                packet.frame, action.reason, state.table if state is not None else 0,
+                action.cookie, action.controller_id, metadata_of(key),
+            )
+        )  # fmt: skip
+
+    def run_actions(
+        self, frame: bytes, port: int, actions: tuple[Action, ...], run: Run
+    ) -> None:
+        """Run OpenFlow actions on a frame that comes from `port`: a packet-out.
+
+        It goes like a packet that comes back from a recirculation with nothing left to do but
+        these actions; the megaflow that this makes serves this packet alone.
+        """
+        recirc = self.bridge.recirc
+        number = recirc.allocate(
+            FrozenState(
+                table=0,
+                bridge=self.bridge.name,
+                metadata=_IN_PORT.put(0, port),
+                entry_port=port,
+                actions=actions,
+            )
+        )
+        before = self.on_install
+
+        def home(flow: odp.Megaflow) -> odp.Home:
+            if _RECIRC.get(flow.key) == number:
+                return odp.Home.NOWHERE
+            return before(flow) if before is not None else odp.Home.CACHE
+
+        recirc.hold((number,))
+        self.on_install = home
+        try:
+            packet = parse(frame, port, self.vlan_limit)
+            packet.key |= number << _RECIRC.shift
+            self.process(packet, run)
+            if run.deferred is not None:
+                self.finish(run)
+        finally:
+            self.on_install = before
+            recirc.release((number,))
+

@@ -1,0 +1,223 @@
+"""One OpenFlow connection, without its socket: bytes in, bytes out.
+
+Negotiates the version, answers what is asked, refuses what it must, and says what the controller
+wants to be told. After a refusal the connection goes on (OVS ofproto/ofproto.c handle_openflow(),
+ofproto/connmgr.c).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+
+from ovsct.agent.answers import ANSWERS
+from ovsct.agent.clock import nanoseconds
+from ovsct.agent.model import ModelBridge, Told
+from ovsct.agent.rules import Removed
+from ovsct.openflow.wire import messages as m
+from ovsct.openflow.wire.codec import HEADER, decode, encode, encode_reply, split
+from ovsct.openflow.wire.errors import WireError
+from ovsct.openflow.wire.numbers import COOKIE_NONE, OF10, VERSIONS
+
+_LOG: Final = logging.getLogger(__name__)
+
+REASONS: Final = m.REMOVED
+_PACKET_IN_BITS: Final = {"no_match": 0, "action": 1, "invalid_ttl": 2}
+_VARIANTS: Final = ("", "nx", "nx2")
+_SENT_BACK: Final = 64
+"""Bytes of a message that its refusal holds (OVS ofperr_encode_reply())."""
+
+
+class Closed(Exception):
+    """The connection cannot go on: no version in common, or no message where one begins."""
+
+
+class Session:
+    """One connection.
+
+    Args:
+        model: the switch.
+        send: takes the bytes that go out.
+        service: somebody who connected to us, who gets no packet-ins until he sets a length;
+            false for a controller that we connected to (OVS connmgr.c, OFCONN_SERVICE).
+    """
+
+    def __init__(
+        self, model: ModelBridge, send: Callable[[bytes], None], *, service: bool = True
+    ) -> None:
+        self.model = model
+        self._send = send
+        self._stream = bytearray()
+        self.version: int | None = None
+        self.table_ids = False
+        self.nxm = False
+        self.variant = ""
+        self.role = "equal"
+        self.controller_id = 0
+        self.miss_send_len = 0 if service else 128
+        self.invalid_ttl = False
+        self.primary = not service
+        self.set_default_async()
+        self.on_role: Callable[[Session], None] = lambda _: None
+        self._send(encode(m.Hello(frozenset(VERSIONS)), max(VERSIONS), 1))
+
+    def set_default_async(self) -> None:
+        """What a connection gets if it says nothing (OVS ofputil_async_cfg)."""
+        self.packet_in_bits = (0b111011, 0)
+        self.removed_bits = (0b111111, 0)
+        self.port_bits = (0b111, 0b111)
+
+    # -- in --------------------------------------------------------------------------------------
+
+    def feed(self, data: bytes) -> None:
+        """Bytes have come. Raises Closed: the connection must end."""
+        self._stream += data
+        try:
+            messages = split(self._stream)
+        except WireError as error:
+            raise Closed(str(error)) from None
+        for message in messages:
+            self._take(message)
+
+    def _take(self, data: bytes) -> None:
+        version, kind, _, xid = HEADER.unpack_from(data)
+        try:
+            if self.version is None:
+                self._negotiate(data)
+            elif version != self.version and kind not in (0, 1):
+                raise WireError("OFPBRC_BAD_VERSION", f"version {version}")
+            else:
+                self._handle(data, xid)
+        except WireError as error:
+            _LOG.debug("refused: %s", error)
+            self.refuse(error, data)
+
+    def _negotiate(self, data: bytes) -> None:
+        """The first message must be a Hello (OVS lib/vconn.c vcs_recv_hello())."""
+        body = decode(data).body if data[1] in (0, 1) else None
+        if not isinstance(body, m.Hello):
+            raise Closed("the first message is no Hello")
+        common = body.versions & set(VERSIONS)
+        if not common:
+            self.version = min(VERSIONS)
+            self.say(m.Error("OFPHFC_INCOMPATIBLE", b"no version in common"), 0)
+            raise Closed("no version in common")
+        self.version = max(common)
+
+    def _handle(self, data: bytes, xid: int) -> None:
+        message = decode(data, table_ids=self.table_ids)
+        if message.more:
+            raise WireError("OFPBRC_BAD_STAT", "requests of several parts")
+        answer = ANSWERS.get(type(message.body))
+        if answer is None:
+            # A reply, or something that only a switch says.
+            stats = data[1] in ((16, 17) if self.version == OF10 else (18, 19))
+            raise WireError("OFPBRC_BAD_STAT" if stats else "OFPBRC_BAD_TYPE", repr(data[1]))
+        answer(self, message.body, xid)
+
+    # -- out -------------------------------------------------------------------------------------
+
+    @property
+    def spoken(self) -> int:
+        """The version in use."""
+        assert self.version is not None  # nothing is said before it is settled
+        return self.version
+
+    def say(self, body: Any, xid: int) -> None:
+        """Send one message."""
+        self._send(encode(body, self.spoken, xid))
+
+    def reply(self, body: Any, xid: int) -> None:
+        """Send a multipart reply, in as many messages as it needs."""
+        for data in encode_reply(body, self.spoken, xid):
+            self._send(data)
+
+    def refuse(self, error: WireError, data: bytes) -> None:
+        """Send the refusal of a message, which begins with the message's head."""
+        xid = int.from_bytes(data[4:8], "big")
+        version = self.version if self.version is not None else min(VERSIONS)
+        self._send(encode(m.Error(error.name, data[:_SENT_BACK]), version, xid))
+
+    # -- what the controller is told ---------------------------------------------------------------
+
+    @property
+    def wants_misses(self) -> bool:
+        """Whether this connection makes table misses go to the controller."""
+        return self.controller_id == 0 and (self.version is None or self.version == OF10)
+
+    def _wants(self, bits: tuple[int, int], number: int) -> bool:
+        return bool(bits[self.role == "secondary"] >> number & 1)
+
+    def told(self, what: Told) -> None:
+        """Something happened that controllers may want to know."""
+        if self.version is None:
+            return
+        if isinstance(what, Removed):
+            self._flow_removed(what)
+            return
+        if not self.primary and not self.miss_send_len:
+            return
+        number = _PACKET_IN_BITS.get(what.reason, 1)
+        if what.controller_id != self.controller_id or not self._wants(self.packet_in_bits, number):
+            return
+        self.say(
+            m.PacketIn(
+                data=what.frame,
+                match=what.metadata,
+                reason=what.reason,
+                table=what.table,
+                cookie=what.cookie,
+                total_len=len(what.frame),
+                variant=self.variant,
+            ),
+            0,
+        )
+
+    def _flow_removed(self, gone: Removed) -> None:
+        reason = gone.reason
+        if self.version == OF10 and reason == "group_delete":
+            reason = "delete"
+        if not self.primary and not self.miss_send_len:
+            return
+        if not self._wants(self.removed_bits, REASONS.index(gone.reason)):
+            return
+        flow = gone.rule.flow
+        self.say(
+            m.FlowRemoved(
+                match=flow.match,
+                priority=flow.priority,
+                reason=reason,
+                table=flow.table,
+                cookie=flow.cookie,
+                duration=nanoseconds(gone.at - gone.rule.created),
+                idle_timeout=flow.idle_timeout,
+                hard_timeout=flow.hard_timeout,
+                packet_count=gone.packets,
+                byte_count=gone.bytes,
+                variant="nx" if self.version == OF10 and self.nxm else "",
+            ),
+            0,
+        )
+
+    # -- roles -----------------------------------------------------------------------------------
+
+    def take_role(self, wanted: m.RoleRequest) -> None:
+        """Take a role. Raises WireError: a newer election is known (OVS handle_role_request())."""
+        if wanted.role == "nochange":
+            return
+        if wanted.generation_id != COOKIE_NONE and not self.model.elect(wanted.generation_id):
+            raise WireError("OFPRRFC_STALE", f"election {wanted.generation_id}")
+        self.role = wanted.role
+        if wanted.role == "primary":
+            self.on_role(self)
+
+    def generation_id(self) -> int:
+        """The election that decided the roles."""
+        return self.model.election if self.model.election is not None else COOKIE_NONE
+
+    def packet_in_format(self, number: int) -> None:
+        """Which of its forms a packet-in takes. Raises WireError: there is no such form."""
+        if number >= len(_VARIANTS):
+            raise WireError("OFPBRC_EPERM", f"packet-in format {number}")
+        self.variant = _VARIANTS[number]

@@ -1,0 +1,217 @@
+"""The switch as a program: its sockets, its clock, and the connections of controllers.
+
+All of it runs in one asyncio loop; the model is only ever touched from there, one message or one
+frame at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ovsct.agent import unixctl
+from ovsct.agent.clock import Clock
+from ovsct.agent.commands import Commands
+from ovsct.agent.frames import PortStreams
+from ovsct.agent.model import ModelBridge, Told
+from ovsct.agent.session import Closed, Session
+from ovsct.agent.sockets import Place, connect, listen
+from ovsct.errors import InputError
+from ovsct.lanes.ovs import OvsLane
+from ovsct.openflow.wire import messages as m
+
+_LOG: Final = logging.getLogger(__name__)
+
+TICK: Final = 0.25
+"""Seconds between two looks at what has timed out."""
+
+READ_SIZE: Final = 1 << 16
+FULL: Final = 1 << 22
+"""Bytes that may wait for a controller before its asynchronous messages are dropped."""
+
+PROBE: Final = 5.0
+FIRST_WAIT: Final = 1.0
+LONGEST_WAIT: Final = 8.0
+"""Back-off of a connection to a controller, in seconds (OVS lib/reconnect.c)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sockets:
+    """Where the switch is to be reached: OpenFlow places, the control socket, the ports' folder."""
+
+    openflow: Sequence[Place] = ()
+    unixctl: Path | None = None
+    ports: Path | None = None
+
+
+class Switch:
+    """A lane behind sockets.
+
+    Args:
+        lane: what forwards.
+        sockets: where it is to be reached.
+        clock: its time.
+    """
+
+    def __init__(self, lane: OvsLane, sockets: Sockets, clock: Clock | None = None) -> None:
+        self.clock = clock or Clock()
+        self.model = ModelBridge(lane, self.clock.now())
+        self._sockets = sockets
+        self._sessions: dict[Session, asyncio.StreamWriter] = {}
+        self._servers: list[asyncio.Server] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._ended = asyncio.Event()
+        self._streams: PortStreams | None = None
+        self.model.tell = self._tell
+        self.model.wants_misses = self._wants_misses
+
+    async def run(self) -> None:
+        """Serve until told to end. Raises OvsctError: a place cannot be listened on."""
+        try:
+            await self._start()
+            await self._ended.wait()
+        finally:
+            self._close()
+
+    def leave(self) -> None:
+        """End :meth:`run`, once what is being answered has been."""
+        asyncio.get_running_loop().call_later(0.05, self._ended.set)
+
+    async def _start(self) -> None:
+        if self._sockets.ports is not None:
+            self._streams = PortStreams(self._sockets.ports, self._frame)
+            self.model.deliver = self._streams.send
+            await self._streams.start(self.model.bridge.ports)
+        if self._sockets.unixctl is not None:
+            commands = Commands(self.model, self.clock, self.leave).table
+
+            async def control(
+                reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+            ) -> None:
+                self._now()
+                await unixctl.serve(commands, reader, writer)
+
+            self._servers.append(await listen(Place(True, self._sockets.unixctl), control))
+        for place in self._sockets.openflow:
+            if place.listen:
+                self._servers.append(await listen(place, self._accepted))
+            else:
+                self._spawn(self._reach(place))
+        self._spawn(self._tick())
+
+    def _spawn(self, work) -> None:  # type: ignore[no-untyped-def]
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        for server in self._servers:
+            server.close()
+        for writer in self._sessions.values():
+            writer.close()
+        if self._streams is not None:
+            self._streams.close()
+        for path in (*(place.path for place in self._sockets.openflow if place.listen),
+                     self._sockets.unixctl):  # fmt: skip
+            if path is not None:
+                path.unlink(missing_ok=True)
+
+    # -- time and frames -----------------------------------------------------------------------
+
+    def _now(self) -> None:
+        now = self.clock.now()
+        if now > self.model.now:
+            self.model.advance(now)
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK)
+            self._now()
+
+    def _frame(self, port: int, frame: bytes) -> None:
+        self._now()
+        if len(frame) >= 14:
+            self.model.receive(port, frame)
+
+    # -- OpenFlow ------------------------------------------------------------------------------
+
+    async def _accepted(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        await self._speak(reader, writer, service=True)
+
+    async def _reach(self, place: Place) -> None:
+        """Keep a connection to a controller."""
+        wait = FIRST_WAIT
+        while True:
+            try:
+                reader, writer = await connect(place)
+            except OSError as error:
+                _LOG.info("controller %s: %s", place, error.strerror or error)
+            else:
+                wait = FIRST_WAIT
+                await self._speak(reader, writer, service=False)
+            await asyncio.sleep(wait)
+            wait = min(2 * wait, LONGEST_WAIT)
+
+    async def _speak(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, service: bool
+    ) -> None:
+        session = Session(self.model, writer.write, service=service)
+        session.on_role = self._one_primary
+        self._sessions[session] = writer
+        idle = 0
+        try:
+            while True:
+                try:
+                    data = await asyncio.wait_for(reader.read(READ_SIZE), PROBE)
+                except TimeoutError:
+                    # A probe that is not answered ends the connection, as OVS does to controllers.
+                    if service or session.version is None:
+                        continue
+                    idle += 1
+                    if idle > 1:
+                        break
+                    session.say(m.EchoRequest(), 0)
+                    continue
+                if not data:
+                    break
+                idle = 0
+                self._now()
+                session.feed(data)
+                await writer.drain()
+        except (Closed, ConnectionError) as error:
+            _LOG.info("connection ended: %s", error)
+        finally:
+            del self._sessions[session]
+            writer.close()
+
+    def _one_primary(self, primary: Session) -> None:
+        """There is one primary at most: who was it before becomes secondary."""
+        for session in self._sessions:
+            if session is not primary and session.role == "primary":
+                session.role = "secondary"
+
+    def _wants_misses(self) -> bool:
+        return any(session.wants_misses for session in self._sessions)
+
+    def _tell(self, what: Told) -> None:
+        for session, writer in self._sessions.items():
+            if writer.transport.get_write_buffer_size() <= FULL:
+                session.told(what)
+
+
+def check_lane(lane: object) -> OvsLane:
+    """`lane` as one that can be a switch. Raises InputError: it cannot."""
+    if isinstance(lane, OvsLane) and lane.name in ("ovs-userspace", "ovs-kernel"):
+        return lane
+    raise InputError(
+        "this lane cannot be a switch", token=getattr(lane, "name", type(lane).__name__),
+        expected="ovs-userspace or ovs-kernel",
+    )  # fmt: skip

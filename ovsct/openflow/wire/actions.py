@@ -1,0 +1,181 @@
+"""Actions on the wire: which there are, by version and vendor, and lists of them.
+
+One row an action says its number in each version, how long it may be, and how it is read; the way
+out goes by class (:mod:`ovsct.openflow.wire.action_out`). Follows OVS lib/ofp-actions.c, whose
+``enum ofp_raw_action_type`` is the list, and ``ofpact_pull_raw()`` for the refusals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple, TypeAlias
+
+from ovsct.openflow import actions as of
+from ovsct.openflow.wire import action_in as read
+from ovsct.openflow.wire.action_out import put_action
+from ovsct.openflow.wire.buffer import Reader
+from ovsct.openflow.wire.errors import WireError
+from ovsct.openflow.wire.numbers import NX_VENDOR, OF10, ONF_VENDOR
+
+VENDOR_TYPE: Final = 0xFFFF
+MAX_DEPTH: Final = 100
+"""How deep actions may be nested (OVS MAX_OFPACT_PARSE_DEPTH)."""
+
+_Read: TypeAlias = Callable[[Reader, read.Inside], of.Action]
+
+
+class Row(NamedTuple):
+    """How long an action is (`open`: at least), with its header, and how it is read."""
+
+    size: int
+    open: bool
+    read: _Read
+
+
+_OF10: Final[dict[int, Row]] = {
+    0: Row(8, False, read.output10),
+    1: Row(8, False, read.number("mod_vlan_vid", "dl_vlan", 2)),
+    2: Row(8, False, read.number("mod_vlan_pcp", "dl_vlan_pcp", 1)),
+    3: Row(8, False, lambda r, i: of.StripVlan("strip_vlan")),
+    4: Row(16, False, read.number("mod_dl_src", "eth_src", 6)),
+    5: Row(16, False, read.number("mod_dl_dst", "eth_dst", 6)),
+    6: Row(8, False, read.number("mod_nw_src", "ip_src", 4)),
+    7: Row(8, False, read.number("mod_nw_dst", "ip_dst", 4)),
+    8: Row(8, False, read.number("mod_nw_tos", "nw_tos", 1)),
+    9: Row(8, False, read.number("mod_tp_src", "tcp_src", 2)),
+    10: Row(8, False, read.number("mod_tp_dst", "tcp_dst", 2)),
+    11: Row(16, False, read.enqueue),
+}
+"""Standard actions of OpenFlow 1.0."""
+
+_OF13: Final[dict[int, Row]] = {
+    0: Row(16, False, read.output11),
+    1: Row(8, False, read.number("set_vlan_vid", "dl_vlan", 2)),
+    2: Row(8, False, read.number("set_vlan_pcp", "dl_vlan_pcp", 1)),
+    3: _OF10[4],
+    4: _OF10[5],
+    5: _OF10[6],
+    6: _OF10[7],
+    7: _OF10[8],
+    8: Row(8, False, read.number("mod_nw_ecn", "nw_ecn", 1)),
+    9: _OF10[9],
+    10: _OF10[10],
+    15: Row(8, False, read.plain(of.SetMplsTtl, 1)),
+    16: Row(8, False, lambda r, i: of.DecMplsTtl()),
+    17: Row(8, False, read.push_vlan),
+    18: Row(8, False, lambda r, i: of.StripVlan("pop_vlan")),
+    19: Row(8, False, read.plain(of.PushMpls, 2)),
+    20: Row(8, False, read.plain(of.PopMpls, 2)),
+    21: Row(8, False, read.plain(of.SetQueue, 4)),
+    22: Row(8, False, read.plain(of.Group, 4)),
+    23: Row(8, False, read.number("mod_nw_ttl", "nw_ttl", 1)),
+    24: Row(8, False, lambda r, i: of.DecTtl()),
+    25: Row(8, True, read.set_field),
+}
+"""Standard actions of OpenFlow 1.3."""
+
+_NICIRA: Final[dict[int, Row]] = {
+    1: Row(16, False, read.resubmit),
+    2: Row(16, False, read.tunnel("set_tunnel", 4)),
+    4: Row(16, False, read.plain(of.SetQueue, 4, 2)),
+    5: Row(16, False, lambda r, i: of.PopQueue()),
+    6: Row(24, True, read.move),
+    7: Row(24, False, read.load),
+    8: Row(16, True, lambda r, i: of.Note(r.rest())),
+    9: Row(24, False, read.tunnel("set_tunnel64", 8)),
+    14: Row(16, False, read.resubmit_table),
+    15: Row(24, False, read.output_reg),
+    17: Row(16, False, lambda r, i: of.Exit()),
+    18: Row(16, False, lambda r, i: of.DecTtl()),
+    20: Row(16, False, read.controller),
+    21: Row(16, True, read.dec_ttl_ids),
+    22: Row(32, False, read.write_metadata),
+    23: Row(16, False, read.plain(of.PushMpls, 2)),
+    24: Row(16, False, read.plain(of.PopMpls, 2)),
+    25: Row(16, False, read.plain(of.SetMplsTtl, 1)),
+    26: Row(16, False, lambda r, i: of.DecMplsTtl()),
+    27: Row(24, False, read.stack_push),
+    28: Row(24, False, read.stack_pop),
+    32: Row(24, False, read.output_reg2),
+    33: Row(16, True, read.load2),
+    34: Row(16, False, read.conjunction),
+    35: Row(24, True, read.ct),
+    36: Row(16, True, read.nat),
+    37: Row(16, True, read.controller2),
+    39: Row(16, False, read.output_trunc),
+    40: Row(16, False, read.plain(of.Group, 4, 2)),
+    42: Row(16, True, read.clone),
+    43: Row(16, False, lambda r, i: of.CtClear()),
+    44: Row(16, False, read.resubmit_table_ct),
+    49: Row(24, False, read.check_pkt_larger),
+}
+"""Nicira's actions by subtype. Those that are not modelled are not here."""
+
+_ONLY_OF10: Final = {4, 23, 24, 25, 26, 18, 40}
+"""Nicira's actions that later versions have a standard one for."""
+
+
+def _row(version: int, vendor: int, kind: int) -> Row:
+    """The row of an action; raises WireError if there is none."""
+    what = f"action {kind} of vendor {vendor:#x}" if vendor else f"action {kind}"
+    if not vendor:
+        row = (_OF10 if version == OF10 else _OF13).get(kind)
+        if row is None:
+            raise WireError("OFPBAC_BAD_TYPE", what)
+        return row
+    if vendor not in (NX_VENDOR, ONF_VENDOR):
+        raise WireError("OFPBAC_BAD_VENDOR", what)
+    row = _NICIRA.get(kind) if vendor == NX_VENDOR else None
+    if vendor == ONF_VENDOR and kind == 3200 and version != OF10:
+        row = Row(24, True, read.copy_field)
+    if row is None or (vendor == NX_VENDOR and version != OF10 and kind in _ONLY_OF10):
+        raise WireError("OFPBAC_BAD_VENDOR_TYPE", what)
+    return row
+
+
+def _pull_one(reader: Reader, inside: read.Inside) -> of.Action:
+    if reader.left < 8:
+        raise WireError("OFPBAC_BAD_LEN", f"an action of {reader.left} bytes")
+    start = reader.pos
+    kind = int.from_bytes(reader.data[start : start + 2], "big")
+    length = int.from_bytes(reader.data[start + 2 : start + 4], "big")
+    vendor, header = 0, 4
+    if kind == VENDOR_TYPE:
+        vendor = int.from_bytes(reader.data[start + 4 : start + 8], "big")
+        header = 10
+        if vendor in (NX_VENDOR, ONF_VENDOR):
+            if reader.left < 16:
+                raise WireError("OFPBAC_BAD_LEN", "a vendor's action ends too soon")
+            kind = int.from_bytes(reader.data[start + 8 : start + 10], "big")
+    row = _row(inside.version, vendor, kind)
+    if length > reader.left or length % 8 or length < row.size or (
+        length != row.size and not row.open
+    ):
+        raise WireError("OFPBAC_BAD_LEN", f"action {kind} of {length} bytes")
+    body = reader.part(length)
+    body.skip(header)
+    return row.read(body, inside)
+
+
+def pull_actions(
+    reader: Reader, length: int, version: int, *, outer: str | None = None, depth: int = 0
+) -> tuple[of.Action, ...]:
+    """A list of actions of `length` bytes.
+
+    `outer` is the action that they stand in (``ct``, ``clone``). Raises WireError.
+    """
+    if length % 8:
+        raise WireError("OFPBRC_BAD_LEN", f"actions of {length} bytes")
+    part = reader.part(length)
+    if depth > MAX_DEPTH:
+        raise WireError("OFPBAC_BAD_ARGUMENT", "actions are nested too deeply")
+    inside = read.Inside(version, outer, depth, pull_actions)
+    found = []
+    while part.left:
+        found.append(_pull_one(part, inside))
+    return tuple(found)
+
+
+def put_actions(actions: tuple[of.Action, ...], version: int) -> bytes:
+    """A list of actions. Raises WireError: one of them cannot be said."""
+    return b"".join([put_action(action, version) for action in actions])

@@ -1,0 +1,278 @@
+"""Matches on the wire: Nicira's, OpenFlow 1.3's, and the fixed one of OpenFlow 1.0.
+
+Follows OVS lib/nx-match.c (nx_pull_raw, nx_put_raw) and lib/ofp-match.c (ofputil_match_from_ofp10_
+match, ofputil_match_to_ofp10_match).
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+from ovsct.openflow.match import Match
+from ovsct.openflow.prereq import ETH_IPV4, ETH_IPV6, MET, Packet
+from ovsct.openflow.wire.buffer import Reader, pad8, padded
+from ovsct.openflow.wire.errors import WireError
+from ovsct.openflow.wire.oxm import COOKIE, pull_header, pull_value, put_entry
+from ovsct.packet.fields import FIELDS, SLOTS, VLAN_PRESENT, Field, Prereq
+
+_FREE: Final = (Prereq.NONE, Prereq.ETHERNET)
+_TCI: Final = SLOTS["vlan_tci"]
+_DSCP: Final = 0xFC
+Cookie = tuple[int, int]
+"""Value and mask of the cookie that a match asks for."""
+
+
+def pull_entries(reader: Reader, *, cookie: bool = False) -> tuple[Match, Cookie]:
+    """All of `reader` as entries of a match, and the cookie and its mask if `cookie` lets it.
+
+    Raises WireError: an entry is unknown, malformed, there twice, or lacks what it needs before it.
+    """
+    value = mask = 0
+    wanted: Cookie = (0, 0)
+    while reader.left:
+        field, size, masked, _ = pull_header(reader, False)
+        if field is None:
+            if not cookie:
+                raise WireError("OFPBMC_BAD_FIELD", "a cookie among the matches")
+            if wanted[1]:
+                raise WireError("OFPBMC_DUP_FIELD", "two cookies")
+            wanted = _cookie(reader, masked)
+            continue
+        bits, within = pull_value(reader, field, size, masked, maskable=True)
+        if field.prereq not in _FREE and not MET[field.prereq](Packet.of(Match(value, mask), 0)):
+            raise WireError("OFPBMC_BAD_PREREQ", f"{field.name} needs a match on {field.prereq}")
+        name = field.name
+        if name == "nw_tos":
+            if bits & ~_DSCP:
+                raise WireError("OFPBMC_BAD_VALUE", "the two low bits of nw_tos are not DSCP")
+            within &= _DSCP
+            taken = _DSCP << field.shift
+        else:
+            taken = field.mask
+        if mask & taken:
+            raise WireError("OFPBMC_DUP_FIELD", f"{name} stands here twice")
+        value |= bits << field.shift
+        mask |= within << field.shift
+        if name == "vlan_pcp":
+            value |= VLAN_PRESENT << _TCI.shift
+            mask |= VLAN_PRESENT << _TCI.shift
+    return Match(value & mask, mask), wanted
+
+
+def _cookie(reader: Reader, masked: bool) -> Cookie:
+    cookie = reader.number(8, "OFPBMC_BAD_LEN")
+    return cookie, reader.number(8, "OFPBMC_BAD_LEN") if masked else (1 << 64) - 1
+
+
+_ROWS: Final = tuple(
+    (FIELDS[nxm or oxm], FIELDS[oxm or nxm])
+    for nxm, oxm in (
+        *((name, name) for name in ("packet_type", "dp_hash", "recirc_id", "conj_id")),
+        ("in_port", "in_port_oxm"),
+        *((name, name) for name in (
+            "actset_output", "eth_src", "eth_dst", "eth_type", "vlan_tci",
+            "mpls_tc", "mpls_bos", "mpls_ttl", "mpls_label",
+            "ip_src", "ip_dst", "ipv6_src", "ipv6_dst", "ipv6_label", "ip_frag",
+        )),
+        ("nw_tos", "ip_dscp"),
+        *((name, name) for name in (
+            "nw_ecn", "nw_ttl", "nw_proto",
+            "tcp_src", "tcp_dst", "tcp_flags", "udp_src", "udp_dst", "sctp_src", "sctp_dst",
+            "icmp_type", "icmp_code", "icmpv6_type", "icmpv6_code",
+            "nd_target", "nd_sll", "nd_tll", "nd_reserved", "nd_options_type",
+            "arp_op", "arp_spa", "arp_tpa", "arp_sha", "arp_tha",
+            "tun_id", "tun_flags", "tun_src", "tun_dst", "tun_ipv6_src", "tun_ipv6_dst",
+            "tun_gbp_id", "tun_gbp_flags", *(f"reg{n}" for n in range(16)), "pkt_mark",
+            "ct_state", "ct_zone", "ct_mark", "ct_label", "ct_nw_src", "ct_ipv6_src",
+            "ct_nw_dst", "ct_ipv6_dst", "ct_nw_proto", "ct_tp_src", "ct_tp_dst", "metadata",
+        )),
+    )
+)  # fmt: skip
+"""Fields in the order in which OVS sends them, for NXM and for OXM: each after what it needs."""
+
+
+def put_entries(match: Match, version: int, cookie: Cookie = (0, 0)) -> bytes:
+    """The entries of a match; `version` 0 is NXM. Fields whose need it does not state are left out.
+
+    `cookie` (value and mask) follows if its mask is not 0.
+    """
+    value, mask = match.value, match.mask
+    packet = Packet.of(match, 0)
+    parts = []
+    for row in _ROWS:
+        field = row[version > 0]
+        if not mask & field.mask:
+            continue
+        if field.name == "vlan_tci" and version:
+            parts.append(_vlan(value, mask, version))
+        elif field.prereq in _FREE or MET[field.prereq](packet):
+            parts.append(_entry(field, version, field.get(value), field.get(mask)))
+    bits, within = cookie
+    if within:
+        whole = within == (1 << 64) - 1
+        head = COOKIE if whole else COOKIE + 0x108
+        parts.append(head.to_bytes(4, "big") + (bits & within).to_bytes(8, "big"))
+        if not whole:
+            parts.append(within.to_bytes(8, "big"))
+    return b"".join(parts)
+
+
+def _entry(field: Field, version: int, value: int, mask: int) -> bytes:
+    if not field.maskable:
+        if field.name == "nw_tos":
+            value &= _DSCP
+        return put_entry(field, version, value)
+    return put_entry(field, version, value, mask)
+
+
+def _vlan(value: int, mask: int, version: int) -> bytes:
+    """A match on a TCI, as OXM says it: the VID with the bit for "there is a tag", and the PCP."""
+    vid, pcp = FIELDS["vlan_vid"], FIELDS["vlan_pcp"]
+    data = b""
+    if mask & vid.mask:
+        data = put_entry(vid, version, vid.get(value), vid.get(mask))
+    if vid.get(value) and mask & pcp.mask:
+        data += put_entry(pcp, version, pcp.get(value))
+    return data
+
+
+# The forms in which they stand in messages -----------------------------------------------------
+
+
+def pull_nx_match(reader: Reader, length: int, *, cookie: bool) -> tuple[Match, Cookie]:
+    """A Nicira match of `length` bytes, and the zeros behind it. Raises WireError."""
+    part = reader.part(padded(length), "OFPBMC_BAD_LEN")
+    return pull_entries(Reader(part.data, part.pos, part.pos + length), cookie=cookie)
+
+
+def pull_oxm_match(reader: Reader) -> Match:
+    """A match of OpenFlow 1.2+: type, length, entries, zeros. Raises WireError."""
+    kind = reader.number(2, "OFPBMC_BAD_LEN")
+    length = reader.number(2, "OFPBMC_BAD_LEN")
+    if length < 4:
+        raise WireError("OFPBMC_BAD_LEN", f"a match of {length} bytes")
+    if kind != 1:
+        raise WireError("OFPBMC_BAD_TYPE", f"match type {kind}")
+    part = reader.part(padded(length) - 4, "OFPBMC_BAD_LEN")
+    match, _ = pull_entries(Reader(part.data, part.pos, part.pos + length - 4))
+    return match
+
+
+def put_oxm_match(match: Match, version: int) -> bytes:
+    """The other way round."""
+    entries = put_entries(match, version)
+    head = (1).to_bytes(2, "big") + (len(entries) + 4).to_bytes(2, "big")
+    return pad8(head + entries)
+
+
+# OpenFlow 1.0 ----------------------------------------------------------------------------------
+
+_OF10: Final = struct.Struct(">IH6s6sHBxHBB2xIIHH")
+OF10_SIZE: Final = _OF10.size
+_WILD: Final = {
+    "in_port": 0, "eth_src": 2, "eth_dst": 3, "eth_type": 4, "nw_proto": 5, "tcp_src": 6,
+    "tcp_dst": 7,
+}  # fmt: skip
+"""The bit of `wildcards` of each field that is matched whole or not at all."""
+
+_VLAN_WILD, _PCP_WILD, _TOS_WILD = 1 << 1, 1 << 20, 1 << 21
+_SRC_SHIFT, _DST_SHIFT = 8, 14
+OF10_ALL: Final = (1 << 22) - 1
+_NO_VLAN: Final = 0xFFFF
+_VID, _PCP, _FULL_TCI = 0xFFF, 0xE000, 0xFFFF
+
+
+def _prefix(wildcards: int, shift: int) -> int:
+    """The netmask behind the number of low bits that are wild."""
+    wild = min(wildcards >> shift & 0x3F, 32)
+    return 0xFFFFFFFF >> wild << wild
+
+
+def _bits_left(mask: int) -> int:
+    """The number of low bits that a netmask leaves open."""
+    return 32 if not mask else (mask & -mask).bit_length() - 1
+
+
+def pull_of10_match(reader: Reader) -> tuple[Match, bool]:
+    """The fixed match of OpenFlow 1.0, and whether it leaves nothing open."""
+    at = reader.skip(OF10_SIZE)
+    (
+        wildcards, in_port, src, dst, vlan, pcp, dl_type, tos, proto, nw_src, nw_dst, tp_src,
+        tp_dst,
+    ) = _OF10.unpack_from(reader.data, at)  # fmt: skip
+    wildcards &= OF10_ALL
+    match = Match()
+    values = {
+        "in_port": in_port, "eth_src": int.from_bytes(src, "big"),
+        "eth_dst": int.from_bytes(dst, "big"), "eth_type": dl_type, "nw_proto": proto,
+        "tcp_src": tp_src, "tcp_dst": tp_dst,
+    }  # fmt: skip
+    for name, bit in _WILD.items():
+        if not wildcards >> bit & 1:
+            match = match.with_field(FIELDS[name], values[name])
+    for name, address, shift in (("ip_src", nw_src, _SRC_SHIFT), ("ip_dst", nw_dst, _DST_SHIFT)):
+        mask = _prefix(wildcards, shift)
+        if mask:
+            match = match.with_field(FIELDS[name], address, mask)
+    if not wildcards & _TOS_WILD:
+        match = match.with_field(FIELDS["nw_tos"], tos & _DSCP, _DSCP)
+    tci = FIELDS["vlan_tci"]
+    if not wildcards & _VLAN_WILD and vlan == _NO_VLAN:
+        match = match.with_field(tci, 0, _FULL_TCI)
+    else:
+        mask = 0 if wildcards & _VLAN_WILD else _VID | VLAN_PRESENT
+        mask |= 0 if wildcards & _PCP_WILD else _PCP | VLAN_PRESENT
+        if mask:
+            match = match.with_field(tci, (vlan & _VID) | (pcp & 7) << 13 | VLAN_PRESENT, mask)
+    return _sayable(match), not wildcards
+
+
+def _sayable(match: Match) -> Match:
+    """Without what the rest of the match does not allow (OVS ofputil_normalize_match())."""
+    packet = Packet.of(match, 0)
+    lost = 0
+    for names, allowed in (
+        (("ip_src", "ip_dst"), packet.dl_type in (ETH_IPV4, 0x0806, 0x8035)),
+        (("nw_proto",), packet.dl_type in (ETH_IPV4, ETH_IPV6, 0x0806, 0x8035)),
+        (("nw_tos",), packet.dl_type in (ETH_IPV4, ETH_IPV6)),
+        (("tcp_src", "tcp_dst"), packet.dl_type in (ETH_IPV4, ETH_IPV6)
+         and packet.nw_proto in (6, 17, 132, 1 if packet.dl_type == ETH_IPV4 else 58)),
+    ):  # fmt: skip
+        if not allowed:
+            lost |= sum(FIELDS[name].mask for name in names)
+    return Match(match.value & ~lost, match.mask & ~lost)
+
+
+def put_of10_match(match: Match) -> bytes:
+    """The other way round; what OpenFlow 1.0 cannot say is left out."""
+    value, mask = match.value, match.mask
+    wildcards = 0
+    for name, bit in _WILD.items():
+        if not FIELDS[name].get(mask):
+            wildcards |= 1 << bit
+    for name, shift in (("ip_src", _SRC_SHIFT), ("ip_dst", _DST_SHIFT)):
+        wildcards |= _bits_left(FIELDS[name].get(mask)) << shift
+    if not FIELDS["nw_tos"].get(mask) & _DSCP:
+        wildcards |= _TOS_WILD
+    tci, tci_mask = _TCI.get(value), _TCI.get(mask)
+    vlan = pcp = 0
+    if not tci_mask:
+        wildcards |= _VLAN_WILD | _PCP_WILD
+    elif tci_mask & VLAN_PRESENT and not tci & VLAN_PRESENT:
+        vlan = _NO_VLAN
+    else:
+        if tci_mask & _VID:
+            vlan = tci & _VID
+        else:
+            wildcards |= _VLAN_WILD
+        if tci_mask & _PCP:
+            pcp = tci >> 13
+        else:
+            wildcards |= _PCP_WILD
+    get = {name: FIELDS[name].get(value) for name in (*_WILD, "nw_tos", "ip_src", "ip_dst")}
+    return _OF10.pack(
+        wildcards, get["in_port"] & 0xFFFF, get["eth_src"].to_bytes(6, "big"),
+        get["eth_dst"].to_bytes(6, "big"), vlan, pcp, get["eth_type"], get["nw_tos"] & _DSCP,
+        get["nw_proto"], get["ip_src"], get["ip_dst"], get["tcp_src"], get["tcp_dst"],
+    )  # fmt: skip

@@ -1,0 +1,308 @@
+"""Messages of OpenFlow as objects, the same for every version.
+
+`variant` tells apart what one version says in several forms: empty is the standard's, ``nx``
+Nicira's (and ``nx2`` the second one of packet-in).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+from ovsct.openflow.actions import OFPP_NONE, Action
+from ovsct.openflow.group import Bucket, GroupType
+from ovsct.openflow.match import Match
+from ovsct.openflow.wire.numbers import COOKIE_NONE, GROUP_ANY, NO_BUFFER, TABLE_ALL
+
+COMMANDS: Final = ("add", "modify", "modify_strict", "delete", "delete_strict")
+"""Commands of a flow mod by their number."""
+
+REMOVED: Final = ("idle", "hard", "delete", "group_delete", "meter_delete", "eviction")
+"""Why a flow was removed, by its number."""
+
+ROLES: Final = ("nochange", "equal", "primary", "secondary")
+GROUP_TYPES: Final = (
+    GroupType.ALL, GroupType.SELECT, GroupType.INDIRECT, GroupType.FAST_FAILOVER,
+)  # fmt: skip
+GROUP_COMMANDS: Final = {0: "add", 1: "modify", 2: "delete", 0x8000: "add_or_mod"}
+PORT_REASONS: Final = ("add", "delete", "modify")
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """The first message of each side; `versions` are those that it speaks."""
+
+    versions: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Error:
+    """A refusal: its name, and the head of what it refuses."""
+
+    name: str
+    data: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class EchoRequest:
+    """Asks for an EchoReply."""
+
+    data: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class EchoReply:
+    """Answers an EchoRequest."""
+
+    data: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class FeaturesRequest:
+    """Asks for the features."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortDesc:
+    """One port: its number, address (48-bit int) and name, and bit sets as in OpenFlow 1.3."""
+
+    port_no: int
+    hw_addr: int
+    name: str
+    config: int = 0
+    state: int = 0
+    curr: int = 0
+    advertised: int = 0
+    supported: int = 0
+    peer: int = 0
+    curr_speed: int = 0
+    max_speed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Features:
+    """What the switch is; `actions` and `ports` are said by OpenFlow 1.0 only."""
+
+    datapath_id: int
+    n_buffers: int = 0
+    n_tables: int = 254
+    auxiliary_id: int = 0
+    capabilities: int = 0
+    actions: int = 0
+    ports: tuple[PortDesc, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigRequest:
+    """Asks for the configuration."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The configuration: fragment handling (0 normal, 1 drop, 3 nx-match), length of misses."""
+
+    flags: int
+    miss_send_len: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetConfig:
+    """Sets it."""
+
+    flags: int
+    miss_send_len: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowMod:
+    """Adds, modifies or deletes flows.
+
+    `table` 255 is any. `cookie` under `cookie_mask` filters; `new_cookie` is what flows get
+    (COOKIE_NONE: what they have). `exact`: an OpenFlow 1.0 match that leaves nothing open.
+    """
+
+    command: str = "add"
+    table: int = TABLE_ALL
+    match: Match = field(default_factory=Match)
+    priority: int = 0x8000
+    cookie: int = 0
+    cookie_mask: int = 0
+    new_cookie: int = 0
+    idle_timeout: int = 0
+    hard_timeout: int = 0
+    importance: int = 0
+    buffer_id: int = NO_BUFFER
+    out_port: int = OFPP_NONE
+    out_group: int = GROUP_ANY
+    flags: frozenset[str] = frozenset()
+    actions: tuple[Action, ...] = ()
+    modify_cookie: bool = False
+    variant: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowRemoved:
+    """A flow is gone. `duration` in nanoseconds."""
+
+    match: Match
+    priority: int
+    reason: str
+    table: int = 0
+    cookie: int = 0
+    duration: int | None = 0
+    idle_timeout: int = 0
+    hard_timeout: int = 0
+    packet_count: int = 0
+    byte_count: int = 0
+    variant: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PacketIn:
+    """A frame for the controller. `match` holds its metadata (in_port, registers, conntrack)."""
+
+    data: bytes
+    match: Match
+    reason: str = "action"
+    table: int = 0
+    cookie: int = COOKIE_NONE
+    total_len: int = 0
+    buffer_id: int = NO_BUFFER
+    userdata: bytes = b""
+    variant: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PacketOut:
+    """A frame from the controller, and what to do with it."""
+
+    in_port: int
+    actions: tuple[Action, ...]
+    data: bytes = b""
+    buffer_id: int = NO_BUFFER
+
+
+@dataclass(frozen=True, slots=True)
+class PortStatus:
+    """A port was added, deleted or changed."""
+
+    reason: str
+    port: PortDesc
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortMod:
+    """Changes bits of a port's configuration."""
+
+    port_no: int
+    hw_addr: int
+    config: int
+    mask: int
+    advertise: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BarrierRequest:
+    """Asks for an answer when all before it is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class BarrierReply:
+    """All before the request is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupMod:
+    """Adds, modifies or deletes a group."""
+
+    command: str
+    type: GroupType
+    group_id: int
+    buckets: tuple[Bucket, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RoleRequest:
+    """A controller wants a role."""
+
+    role: str
+    generation_id: int = COOKIE_NONE
+    variant: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RoleReply:
+    """The role that it has."""
+
+    role: str
+    generation_id: int = COOKIE_NONE
+    variant: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AsyncRequest:
+    """Asks which asynchronous messages the connection gets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Async:
+    """Which it gets: bits of reasons, as master or equal and as slave."""
+
+    packet_in: tuple[int, int]
+    port_status: tuple[int, int]
+    flow_removed: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class SetAsync:
+    """Sets which it gets."""
+
+    packet_in: tuple[int, int]
+    port_status: tuple[int, int]
+    flow_removed: tuple[int, int]
+    variant: str = ""
+
+
+# Nicira's settings of a connection --------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SetFlowFormat:
+    """0: OpenFlow 1.0's matches in what the switch sends, 2: NXM."""
+
+    format: int
+
+
+@dataclass(frozen=True, slots=True)
+class FlowModTableId:
+    """Whether the commands of flow mods hold a table in their high byte."""
+
+    on: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetPacketInFormat:
+    """0: the standard's, 1: nx, 2: nx2."""
+
+    format: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetControllerId:
+    """The controller id of this connection."""
+
+    controller_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class FlowAge:
+    """Asks for ages of flows, which OVS always says."""
+
+
+Plain: TypeAlias = (
+    Hello | Error | EchoRequest | EchoReply | FeaturesRequest | Features | ConfigRequest | Config
+    | SetConfig | FlowMod | FlowRemoved | PacketIn | PacketOut | PortStatus | PortMod
+    | BarrierRequest | BarrierReply | GroupMod | RoleRequest | RoleReply | AsyncRequest | Async
+    | SetAsync | SetFlowFormat | FlowModTableId | SetPacketInFormat | SetControllerId | FlowAge
+)  # fmt: skip
+"""Every message that is no multipart."""
