@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ovsct.bridge import act_ct, act_fields, act_group, act_output
+from ovsct.bridge import act_ct, act_fields, act_group, act_hash, act_learn, act_output
 from ovsct.bridge.context import Handlers
 from ovsct.bridge.freeze import UnrollXlate
 from ovsct.openflow import actions as of
@@ -39,6 +39,13 @@ ACTIONS: Final[Handlers] = {
     of.WriteMetadata: act_fields.write_metadata,
     of.Note: act_fields.note,
     of.Conjunction: act_fields.note,
+    of.Sample: act_fields.note,
+    of.DebugRecirc: act_output.debug_recirc,
+    of.DebugSlow: act_output.debug_slow,
+    of.Multipath: act_hash.multipath,
+    of.Bundle: act_hash.bundle,
+    of.Learn: act_learn.learn,
+    of.FinTimeout: act_learn.fin_timeout,
     of.Ct: act_ct.ct,
     of.CtClear: act_ct.ct_clear,
 }

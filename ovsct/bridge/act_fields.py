@@ -90,10 +90,11 @@ def move(ctx: Context, action: of.Move, _last: bool, _rest: Rest) -> None:
     if has_field(ctx, action.dst.field) and has_field(ctx, action.src.field):
         ctx.look(action.src.mask)
         ctx.look(action.dst.mask)
-        _write(ctx, action.dst, action.src.get(ctx.flow))
+        write(ctx, action.dst, action.src.get(ctx.flow))
 
 
-def _write(ctx: Context, dst: of.Subfield, value: int) -> None:
+def write(ctx: Context, dst: of.Subfield, value: int) -> None:
+    """The low bits of `value` into `dst`; a tag comes with its TPID."""
     if dst.field.slot == "vlan_tci":
         whole = (1 << dst.width) - 1
         field_value = (value & whole) << dst.low
@@ -115,7 +116,7 @@ def stack_pop(ctx: Context, action: of.StackPop, _last: bool, _rest: Rest) -> No
         return
     _width, value = ctx.stack.pop()
     ctx.look(action.dst.mask)
-    _write(ctx, action.dst, value)
+    write(ctx, action.dst, value)
 
 
 def push_vlan(ctx: Context, action: of.PushVlan, _last: bool, _rest: Rest) -> None:
@@ -253,4 +254,7 @@ def write_metadata(ctx: Context, action: of.WriteMetadata, _last: bool, _rest: R
 
 
 def note(_ctx: Context, _action: of.Action, _last: bool, _rest: Rest) -> None:
-    """note: nothing. conjunction: nothing either when it is run and not matched."""
+    """note: nothing. conjunction: nothing either when it is run and not matched.
+
+    Nor does sample: without IPFIX collectors, which are not modelled, OVS passes over it.
+    """

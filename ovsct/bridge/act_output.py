@@ -15,7 +15,7 @@ from ovsct.bridge.act_normal import normal
 from ovsct.bridge.action_set import run_action_set
 from ovsct.bridge.commit import commit
 from ovsct.bridge.context import Context
-from ovsct.bridge.freeze import UnrollXlate, finish_freezing, frozen_state
+from ovsct.bridge.freeze import UnrollXlate, finish_freezing, freeze_unroll, frozen_state
 from ovsct.bridge.lookup import go_to_table
 from ovsct.bridge.prereq import has_field
 from ovsct.bridge.walk import walk_actions
@@ -214,6 +214,18 @@ def check_pkt_larger(ctx: Context, action: of.CheckPktLarger, _last: bool, rest:
 def exit_(ctx: Context, _action: of.Exit, _last: bool, _rest: Rest) -> None:
     """exit: nothing of the pipeline follows, except the action set."""
     ctx.exit = True
+
+
+def debug_recirc(ctx: Context, _action: of.DebugRecirc, _last: bool, rest: Rest) -> bool:
+    """debug_recirc: what follows runs after a recirculation."""
+    ctx.trigger_freeze()
+    freeze_unroll(ctx, rest)
+    return True
+
+
+def debug_slow(ctx: Context, _action: of.DebugSlow, _last: bool, _rest: Rest) -> None:
+    """debug_slow: vswitchd handles every such packet."""
+    ctx.slow = "action"
 
 
 def clear_actions(ctx: Context, _action: of.ClearActions, _last: bool, _rest: Rest) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from ovsct.bridge.flow_tables import FlowTables
 from ovsct.bridge.mac_learning import MacTable
 from ovsct.bridge.recirculate import RecircIds
 from ovsct.errors import InputError
 from ovsct.openflow.actions import OFPP_LOCAL
-from ovsct.openflow.classifier import Classifier
 from ovsct.openflow.flow import Flow
 
 if TYPE_CHECKING:
@@ -55,7 +55,8 @@ class Bridge:
         self._outputs = frozenset((*self.ports, OFPP_LOCAL))
         self.frag_mode = frag_mode
         self.zone_timeouts: dict[int, str] = dict(zone_timeouts or {})
-        self.tables: dict[int, Classifier[Flow]] = {}
+        self.flow_tables = FlowTables()
+        self.tables = self.flow_tables.tables
         self.groups: dict[int, Group] = {group.group_id: group for group in groups}
         self.recirc = RecircIds()
         self.kernel_queues = False
@@ -67,7 +68,7 @@ class Bridge:
 
     def add_flow(self, flow: Flow) -> None:
         """Add a flow, in place of one with the same match and priority if there is one."""
-        self.tables.setdefault(flow.table, Classifier()).insert(flow)
+        self.flow_tables.add(flow)
 
     def has_port(self, port: int) -> bool:
         """Whether an output to `port` goes anywhere."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ovsct.bridge.flow_tables import Effect
 from ovsct.bridge.odp import Author, Blame, OdpAction
 from ovsct.lane import Drop, Step, StepKind, Via
 from ovsct.openflow.actions import Action
@@ -31,11 +32,13 @@ class Context:
     """One translation under way. See the module docstring for the keys."""
 
     __slots__ = (
-        "action_set", "action_set_has_group", "base", "blame", "bridge", "conntracked", "depth",
-        "entry_port", "error", "exit", "flow", "freezing", "frozen_actions", "handlers",
-        "in_action_set", "in_bucket", "learned", "mask", "missed", "now", "odp", "orig_priority",
-        "reading", "recirc_ids", "resubmits", "rule", "rules", "side_effects", "slow", "stack",
-        "steps", "table", "thawed", "upcall", "update_dp_hash", "was_mpls",
+        "action_set", "action_set_has_group", "avoid_caching", "base", "blame", "bridge",
+        "conntracked", "depth", "effects", "entry_port", "error", "exit", "flow", "freezing",
+        "frozen_actions", "handlers", "hidden", "in_action_set", "in_bucket", "learned", "mask",
+        "missed", "now", "odp", "orig_priority", "reading", "recirc_ids", "resubmits", "rule",
+        "rules", "side_effects", "slow", "stack", "steps", "table", "thawed", "upcall",
+        "update_dp_hash",
+        "was_mpls",
     )  # fmt: skip
 
     def __init__(
@@ -52,6 +55,9 @@ class Context:
         self.now = now
         self.side_effects = side_effects
         self.learned: list[tuple[int, int, int]] = []
+        self.effects: list[Effect] = []
+        self.avoid_caching = False
+        self.hidden: dict[int, Flow | None] = {}
         self.handlers = handlers
         self.upcall = key
         self.flow = key

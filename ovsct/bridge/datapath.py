@@ -9,23 +9,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from ovsct.bridge import execute as do
 from ovsct.bridge import odp
+from ovsct.bridge.flow_tables import Effect
 from ovsct.bridge.odp_text import format_actions, format_key
+from ovsct.bridge.run import PacketIn, Run
 from ovsct.bridge.translate import translate
 from ovsct.conntrack.netfilter.fragments import refragment
 from ovsct.conntrack.request import Tracker
 from ovsct.errors import OvsctError
-from ovsct.lane import CONTROLLER, Drop, Event, EventKind, Output, Step, StepKind, Via
-from ovsct.openflow import hashes
-from ovsct.packet import edit
-from ovsct.packet.fields import CT_STATE_NAMES, SLOTS
-from ovsct.packet.packet import VLAN_LIMIT, Packet, parse
+from ovsct.lane import CONTROLLER, Drop, Event, EventKind, Output, StepKind, Via
+from ovsct.openflow.text.flow_text import format_flow
+from ovsct.packet.fields import SLOTS
+from ovsct.packet.packet import VLAN_LIMIT, Packet
 
 if TYPE_CHECKING:
     from ovsct.bridge.bridge import Bridge
     from ovsct.openflow.flow import Flow
+
+__all__ = ["Datapath", "PacketIn", "Run"]
 
 MAX_RECIRC_DEPTH: Final = 6
 """Userspace: the 7th recirculation of a packet drops it (OVS 3.1 lib/dpif-netdev.c)."""
@@ -45,49 +49,7 @@ _RETAG: Final = (odp.PushVlan, odp.PopVlan, odp.PushMpls)
 
 _RECIRC_MASK: Final = SLOTS["recirc_id"].mask
 _RECIRC_SHIFT: Final = SLOTS["recirc_id"].shift
-_DP_HASH: Final = SLOTS["dp_hash"]
 _GROUP_MASK: Final = _RECIRC_MASK | SLOTS["in_port"].mask
-
-
-class PacketIn(NamedTuple):
-    """One packet-in: its frame, and why and whence it came.
-
-    The frame is whole whatever max_len says: OVS has buffered no packets since 2.7, and what is
-    not buffered is sent in full (lib/ofp-packet.c ``ofputil_encode_packet_in()``).
-    """
-
-    frame: bytes
-    reason: str
-    table: int
-    cookie: int
-    controller_id: int
-
-
-class Run:
-    """What happens to one arrival: its time, and what has come of it so far."""
-
-    __slots__ = (
-        "arrival", "cut", "deferred", "depth", "drop", "hit", "now", "out", "packet_ins", "slow",
-        "steps",
-    )  # fmt: skip
-
-    def __init__(self, now: float, trace: bool) -> None:
-        self.now = now
-        self.arrival: int | None = None
-        self.out: list[Output] = []
-        self.drop: Drop | None = None
-        self.depth = 0
-        self.hit = False
-        self.slow = False
-        self.cut: int | None = None
-        self.packet_ins: list[PacketIn] | None = None
-        self.deferred: list[Packet] | None = None
-        self.steps: list[Step] | None = [] if trace else None
-
-    def note(self, via: Via, kind: StepKind, text: str) -> None:
-        """Add a step, if a trace is kept."""
-        if self.steps is not None:
-            self.steps.append(Step(via, kind, text))
 
 
 Executor: TypeAlias = Callable[[Packet, Any, Run], bool | None]
@@ -133,16 +95,18 @@ class Datapath:
         self.next_expiry = math.inf
         self._counted: dict[Flow, tuple[int, int]] = {}
         self._fdb_version = bridge.fdb.version
+        self._tables_version = -1
+        self._now = 0.0
         self._ident = 0
         self._compilers: dict[type, Compiler] = {
             odp.Output: lambda a, rest, tags: (
-                (self._output_kernel, (a.port, not rest)) if self.kernel else (_output, a.port)
+                (self._output_kernel, (a.port, not rest)) if self.kernel else (do.output, a.port)
             ),
-            odp.Set: lambda a, rest, tags: (_set, (a.value, a.mask)),
-            odp.PushVlan: lambda a, rest, tags: (_push_vlan, (a.tpid, a.tci)),
-            odp.PopVlan: lambda a, rest, tags: (_pop_vlan, None),
-            odp.PushMpls: lambda a, rest, tags: (_push_mpls, (a.lse, a.ethertype)),
-            odp.PopMpls: lambda a, rest, tags: (_pop_mpls, a.ethertype),
+            odp.Set: lambda a, rest, tags: (do.set_fields, (a.value, a.mask)),
+            odp.PushVlan: lambda a, rest, tags: (do.push_vlan, (a.tpid, a.tci)),
+            odp.PopVlan: lambda a, rest, tags: (do.pop_vlan, None),
+            odp.PushMpls: lambda a, rest, tags: (do.push_mpls, (a.lse, a.ethertype)),
+            odp.PopMpls: lambda a, rest, tags: (do.pop_mpls, a.ethertype),
             odp.Ct: lambda a, rest, tags: (self._ct, (a.track, rest)),
             odp.CtClear: lambda a, rest, tags: (self._ct_clear, None),
             odp.Recirc: lambda a, rest, tags: (
@@ -154,8 +118,11 @@ class Datapath:
                 (self.compile(a.actions, tags), not rest),
             ),
             odp.Userspace: lambda a, rest, tags: (self._userspace, a),
-            odp.Hash: lambda a, rest, tags: (self._hash, (a.algorithm, a.basis, tags)),
-            odp.Trunc: lambda a, rest, tags: (_trunc, a.max_len),
+            odp.Hash: lambda a, rest, tags: (
+                do.set_dp_hash,
+                (a.algorithm, a.basis, self.vlan_limit if tags else None),
+            ),
+            odp.Trunc: lambda a, rest, tags: (do.trunc, a.max_len),
             odp.CheckPktLen: lambda a, rest, tags: (
                 self._check_pkt_len,
                 (a.length, self.compile(a.greater, tags), self.compile(a.less_equal, tags)),
@@ -169,6 +136,7 @@ class Datapath:
         key = packet.key
         if run.arrival is None:
             run.arrival = key
+            self._follow(run.now)
         for mask, flows in self._subtables.get(key & _GROUP_MASK, ()):
             flow = flows.get(key & mask)
             if flow is not None:
@@ -180,12 +148,15 @@ class Datapath:
                 flow.bytes += len(packet.frame)
                 flow.used = run.now
                 flow.tcp_flags |= key & 0xFFF
+                actions: Compiled = flow.compiled
+                for execute, argument in flow.before:
+                    execute(packet, argument, run)
                 break
         else:
             flow = self._upcall(packet, run)
+            actions = flow.compiled
         if run.steps is not None:
             self._trace(flow, run)
-        actions: Compiled = flow.compiled
         if not actions:
             run.drop = flow.drop or Drop.ACTIONS
         for execute, argument in actions:
@@ -231,40 +202,70 @@ class Datapath:
         flow.created = run.now
         flow.first_bytes = len(packet.frame)
         self.install(flow)
-        if self.bridge.fdb.version != self._fdb_version:
-            self._revalidate(run.now)
         return flow
 
-    def _revalidate(self, now: float) -> None:
-        """Addresses were learned or forgotten: decide again for the megaflows that NORMAL made."""
-        self._fdb_version = self.bridge.fdb.version
-        for flow in [flow for flow in self.megaflows() if flow.learned]:
-            fresh = translate(self.bridge, flow.packet_key, now, side_effects=False).megaflow
-            if fresh.mask != flow.mask:
+    def _follow(self, now: float) -> None:
+        """Follow what packets or others changed in the tables or in what NORMAL learned.
+
+        Done between packets: for the one that learned something, nothing has changed yet.
+        """
+        self._now = now
+        tables, fdb = self.bridge.flow_tables, self.bridge.fdb
+        if tables.version != self._tables_version:
+            tables.begin(now)
+            for flow in self._all():
+                self._settle(flow)
+            for old, new in tables.changes:
+                counted = self._counted.pop(old, None)
+                if new is not None and counted is not None:
+                    self._counted[new] = counted
+            tables.changes.clear()
+            self._tables_version = tables.version
+            self._fdb_version = fdb.version
+            self._revalidate(list(self._all()), now)
+        elif fdb.version != self._fdb_version:
+            self._fdb_version = fdb.version
+            self._revalidate([flow for flow in self._all() if flow.learned], now)
+
+    def _revalidate(self, flows: Sequence[odp.Megaflow], now: float) -> None:
+        """Decide again for `flows`: what is masked otherwise goes, the rest is changed in place."""
+        for flow in flows:
+            translation = translate(self.bridge, flow.packet_key, now, side_effects=False)
+            fresh = translation.megaflow
+            if fresh.mask & ~flow.mask or translation.avoid_caching:
                 self.remove(flow)
-            elif fresh.actions != flow.actions:
-                self.bridge.recirc.hold(fresh.recirc_ids)
-                self.bridge.recirc.release(flow.recirc_ids)
-                flow.actions, flow.recirc_ids = fresh.actions, fresh.recirc_ids
-                flow.blame, flow.rules, flow.drop = fresh.blame, fresh.rules, fresh.drop
-                self._ready(flow)
-                if self.on_install is not None:
-                    self._displace(flow)
-                    if not self._place(flow):
-                        self._forget(flow)
+                continue
+            self._settle(flow)
+            before = flow.actions
+            self.bridge.recirc.hold(fresh.recirc_ids)
+            self.bridge.recirc.release(flow.recirc_ids)
+            flow.actions, flow.recirc_ids = fresh.actions, fresh.recirc_ids
+            flow.blame, flow.rules, flow.drop = fresh.blame, fresh.rules, fresh.drop
+            flow.learned, flow.effects, flow.slow = fresh.learned, fresh.effects, fresh.slow
+            self._ready(flow)
+            if fresh.actions != before and self.on_install is not None:
+                self._displace(flow)
+                if not self._place(flow):
+                    self._forget(flow)
 
     def _learn(
         self, _packet: Packet, learned: Sequence[tuple[int, int, int]], run: Run
     ) -> None:
         for vlan, mac, port in learned:
             self.bridge.fdb.learn(vlan, mac, port, run.now)
-        if self.bridge.fdb.version != self._fdb_version:
-            self._revalidate(run.now)
+
+    def _change_tables(self, packet: Packet, effects: Sequence[Effect], run: Run) -> None:
+        for effect in effects:
+            self.bridge.flow_tables.apply(effect, packet.key & 0xFFF, run.now)
 
     def _ready(self, flow: odp.Megaflow) -> None:
         flow.compiled = self.compile(flow.actions)
+        before: list[tuple[Executor, Any]] = []
         if flow.learned:
-            flow.compiled = ((self._learn, flow.learned), *flow.compiled)
+            before.append((self._learn, flow.learned))
+        if flow.effects:
+            before.append((self._change_tables, flow.effects))
+        flow.before = tuple(before)
 
     def _trace(self, flow: odp.Megaflow, run: Run) -> None:
         text = f"{format_key(flow.key, flow.mask)}, actions:{format_actions(flow.actions)}"
@@ -323,21 +324,37 @@ class Datapath:
     def _forget(self, flow: odp.Megaflow) -> None:
         """Nobody keeps it any more: its recirculation ids go, its flows keep what it counted."""
         self.bridge.recirc.release(flow.recirc_ids)
+        self._settle(flow)
+        tables = self.bridge.flow_tables
+        used = flow.used if flow.used is not None else flow.created
         for rule in flow.rules:
-            _credit(self._counted, rule, flow)
+            tables.touch(rule, used)
+
+    def _settle(self, flow: odp.Megaflow) -> None:
+        """Credit its flows with what it served since this was last done."""
+        packets = flow.packets + 1 - flow.counted_packets
+        size = flow.bytes + flow.first_bytes - flow.counted_bytes
+        if packets:
+            for rule in flow.rules:
+                counted = self._counted.get(rule, (0, 0))
+                self._counted[rule] = counted[0] + packets, counted[1] + size
+            flow.counted_packets += packets
+            flow.counted_bytes += size
 
     def flow_counts(self) -> dict[Flow, tuple[int, int]]:
         """Packets and bytes of every OpenFlow flow that was hit, in (n_packets, n_bytes)."""
-        counts = {rule: (packets, size) for rule, (packets, size) in self._counted.items()}
         for flow in self.megaflows():
-            for rule in flow.rules:
-                _credit(counts, rule, flow)
-        return counts
+            self._settle(flow)
+        return dict(self._counted)
 
     def megaflows(self) -> Iterator[odp.Megaflow]:
         """All megaflows, grouped by port and recirculation id, oldest mask first; then those that
         are kept elsewhere.
         """
+        self._follow(self._now)
+        yield from self._all()
+
+    def _all(self) -> Iterator[odp.Megaflow]:
         for subtables in self._subtables.values():
             for _mask, flows in subtables:
                 yield from flows.values()
@@ -350,14 +367,14 @@ class Datapath:
         self.bridge.recirc.forget()
 
     def advance(self, now: float) -> Sequence[Event]:
-        """Remove the megaflows that have been idle for `max_idle` seconds."""
-        if self.bridge.fdb.expire(now):
-            self._revalidate(now)
+        """End the flows whose time is up, and the megaflows that were idle for `max_idle`."""
+        self.bridge.fdb.expire(now)
+        self._follow(now)
+        events = self._expire_flows(now) if now > self.bridge.flow_tables.next_due else []
         if now < self.next_expiry:
-            return ()
-        events = []
+            return events
         soonest = math.inf
-        for flow in list(self.megaflows()):
+        for flow in list(self._all()):
             due = (flow.used if flow.used is not None else flow.created) + self.max_idle
             if due <= now:
                 self.remove(flow)
@@ -369,13 +386,26 @@ class Datapath:
         events.sort(key=lambda event: event.at)
         return events
 
+    def _expire_flows(self, now: float) -> list[Event]:
+        used: dict[Flow, float] = {}
+        for flow in self._all():
+            last = flow.used if flow.used is not None else flow.created
+            for rule in flow.rules:
+                used[rule] = max(last, used.get(rule, last))
+        events = [
+            Event(due, EventKind.FLOW_EXPIRED, f"{why}: {format_flow(flow)}")
+            for due, flow, why in self.bridge.flow_tables.expire(now, used)
+        ]
+        self._follow(now)
+        return events
+
     # -- the actions that need the datapath ------------------------------------------------
 
     def _ct(self, packet: Packet, argument: tuple[Any, Compiled], run: Run) -> bool:
         track, rest = argument
         diverted = self.tracker.track(packet, track, run.now)
         if run.steps is not None:
-            run.note(Via.DATAPATH, StepKind.CONNTRACK, describe_ct(packet, diverted is not None))
+            run.note(Via.DATAPATH, StepKind.CONNTRACK, do.describe_ct(packet, diverted is not None))
         if diverted is None:
             return False
         if diverted.drop is not None:
@@ -401,7 +431,7 @@ class Datapath:
         """Kernel: what was reassembled is cut again (net/openvswitch/actions.c do_output())."""
         port, last = argument
         if not packet.mru or run.cut is not None:
-            _output(packet, port, run)
+            do.output(packet, port, run)
         elif packet.l3 > MAX_L2:
             run.drop = Drop.MTU
             run.note(Via.DATAPATH, StepKind.DROP, "L2 header too long to fragment")
@@ -458,21 +488,6 @@ class Datapath:
             self.process(run.deferred[at], run)
             at += 1
 
-    def _hash(self, packet: Packet, argument: tuple[int, int, bool], run: Run) -> None:
-        """OVS_ACTION_ATTR_HASH of the userspace datapath (OVS lib/odp-execute.c).
-
-        The L4 hash is that of the packet as it arrived; a kernel's is a secret of its own, and
-        here the same.
-        """
-        algorithm, basis, retagged = argument
-        if algorithm:
-            now = parse(packet.frame, 0, self.vlan_limit).key if retagged else packet.key
-            value = hashes.symmetric_l3l4(now, basis)
-        else:
-            arrived = packet.key if run.arrival is None else run.arrival
-            value = hashes.hash_2words(hashes.five_tuple(arrived), basis)
-        packet.key = packet.key & ~_DP_HASH.mask | value << _DP_HASH.shift
-
     def _clone(self, packet: Packet, argument: tuple[Compiled, bool], run: Run) -> None:
         actions, last = argument
         self.execute(packet if last else packet.fork(), actions, run)
@@ -482,60 +497,3 @@ class Datapath:
     ) -> None:
         length, greater, less_equal = argument
         self.execute(packet, greater if len(packet.frame) > length else less_equal, run)
-
-
-def _credit(counts: dict[Flow, tuple[int, int]], rule: Flow, flow: odp.Megaflow) -> None:
-    """Add what `flow` served, with the packet that caused it, to `rule`'s counters."""
-    packets, size = counts.get(rule, (0, 0))
-    counts[rule] = packets + flow.packets + 1, size + flow.bytes + flow.first_bytes
-
-
-# -- the actions that need nothing but the packet ----------------------------------------------
-
-
-def _output(packet: Packet, port: int, run: Run) -> None:
-    if run.cut is not None:
-        run.out.append(Output(port, packet.frame[: run.cut]))
-        run.cut = None
-    else:
-        run.out.append(Output(port, packet.frame))
-
-
-def _set(packet: Packet, argument: tuple[int, int], _run: Run) -> None:
-    edit.set_fields(packet, argument[0], argument[1])
-
-
-def _push_vlan(packet: Packet, argument: tuple[int, int], _run: Run) -> None:
-    edit.push_vlan(packet, argument[0], argument[1])
-
-
-def _pop_vlan(packet: Packet, _argument: None, _run: Run) -> None:
-    edit.pop_vlan(packet)
-
-
-def _push_mpls(packet: Packet, argument: tuple[int, int], _run: Run) -> None:
-    edit.push_mpls(packet, argument[0], argument[1])
-
-
-def _pop_mpls(packet: Packet, ethertype: int, _run: Run) -> None:
-    edit.pop_mpls(packet, ethertype)
-
-
-def _trunc(_packet: Packet, max_len: int, run: Run) -> None:
-    run.cut = max_len
-
-
-def describe_ct(packet: Packet, diverted: bool) -> str:
-    """What conntrack says of a packet, in words."""
-    if diverted:
-        return "ct: the packet does not go on by itself"
-    key = packet.key
-    state = SLOTS["ct_state"].get(key)
-    names = "|".join(name for name, bit in CT_STATE_NAMES if state & bit) or "untracked"
-    text = f"ct_state={names}, ct_zone={SLOTS['ct_zone'].get(key)}"
-    mark, label = SLOTS["ct_mark"].get(key), SLOTS["ct_label"].get(key)
-    if mark:
-        text += f", ct_mark={mark:#x}"
-    if label:
-        text += f", ct_label={label:#x}"
-    return text

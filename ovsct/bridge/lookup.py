@@ -64,7 +64,8 @@ def look_up(ctx: Context, in_port: int, honor_miss: bool, with_ct: bool = False)
     rule: Flow | None = None
     if table is not None:
         # What is looked at already widens a prefix no further (the classifier asks for it).
-        look: Look[Flow] = Look(swap_ct_tuple(ctx.mask, dl_type) if with_ct else ctx.mask)
+        seen = swap_ct_tuple(ctx.mask, dl_type) if with_ct else ctx.mask
+        look: Look[Flow] = Look(seen, ctx.hidden)
         rule = table.lookup(key, look)
         for bits, cause in look.authors:
             why = "matched" if cause is rule else "looked at, not matched"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypeAlias
 
+from ovsct.bridge.flow_tables import Effect
 from ovsct.conntrack.request import Track
 from ovsct.lane import Drop
 from ovsct.openflow.flow import Flow
@@ -177,12 +178,15 @@ class Megaflow:
     served; the packet that caused it is not counted: `first_bytes` is its size. `slow` names why
     the packet must be handled by vswitchd every time (None: it need not), `drop` why nothing would
     go out if that is so.
-    `learned` are the (VLAN, address, port) that NORMAL learns from each of its packets.
+    `learned` are the (VLAN, address, port) that NORMAL learns from each of its packets, `effects`
+    what each does to the flow tables. `counted_packets` and `counted_bytes` have been added to the
+    counters of `rules` already.
     """
 
     __slots__ = (
-        "actions", "blame", "bytes", "compiled", "created", "drop", "first_bytes", "key", "learned",
-        "mask", "packet_key", "packets", "recirc_ids", "rules", "slow", "tcp_flags", "used",
+        "actions", "before", "blame", "bytes", "compiled", "counted_bytes", "counted_packets",
+        "created", "drop", "effects", "first_bytes", "key", "learned", "mask", "packet_key",
+        "packets", "recirc_ids", "rules", "slow", "tcp_flags", "used",
     )  # fmt: skip
 
     def __init__(
@@ -201,6 +205,7 @@ class Megaflow:
         self.rules = rules
         self.recirc_ids: tuple[int, ...] = ()
         self.learned: tuple[tuple[int, int, int], ...] = ()
+        self.effects: tuple[Effect, ...] = ()
         self.packets = 0
         self.bytes = 0
         self.tcp_flags = 0
@@ -209,4 +214,7 @@ class Megaflow:
         self.first_bytes = 0
         self.slow: str | None = None
         self.drop: Drop | None = None
+        self.counted_packets = 0
+        self.counted_bytes = 0
+        self.before: Any = ()
         self.compiled: Any = ()

@@ -58,10 +58,14 @@ _ICMP: Final = ((ETH_IPV4, PROTO_ICMP), (ETH_IPV6, PROTO_ICMPV6))
 
 @dataclass(frozen=True, slots=True)
 class Translation:
-    """What a translation gave: the megaflow to install, and the steps if a trace was asked for."""
+    """What a translation gave: the megaflow to install, and the steps if a trace was asked for.
+
+    `avoid_caching` says that the megaflow must not stay: it took a decision without side effects.
+    """
 
     megaflow: odp.Megaflow
     steps: Sequence[Step]
+    avoid_caching: bool = False
 
 
 def translate(
@@ -94,10 +98,11 @@ def translate(
         key & DATAPATH_MASK, ctx.mask, tuple(ctx.odp), tuple(ctx.blame), tuple(ctx.rules)
     )
     megaflow.learned = tuple(ctx.learned)
+    megaflow.effects = tuple(ctx.effects)
     megaflow.recirc_ids = tuple(ctx.recirc_ids)
     megaflow.slow = ctx.slow
     megaflow.drop = drop
-    return Translation(megaflow, ctx.steps or ())
+    return Translation(megaflow, ctx.steps or (), ctx.avoid_caching)
 
 
 def _run(ctx: Context) -> Drop | None:

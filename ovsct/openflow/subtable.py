@@ -6,7 +6,8 @@ they have since 3.1.1 (and in Debian's 3.1.0, which carries the fix of CVE-2023-
 
 from __future__ import annotations
 
-from typing import Final, Generic, Protocol, TypeVar
+from collections.abc import Mapping
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from ovsct.openflow.actions import Action
 from ovsct.openflow.match import Match
@@ -100,6 +101,9 @@ PREFIX_LOOKUP_FIELDS: Final = frozenset({
 """Fields with a "Prefix lookup member" in OVS include/openvswitch/meta-flow.h."""
 
 
+_NOTHING_HIDDEN: Final[Mapping[int, Any]] = {}
+
+
 class Look(Generic[R]):
     """What a look-up has looked at: the mask that grows, and who made each bit of it grow.
 
@@ -107,13 +111,23 @@ class Look(Generic[R]):
     a prefix costs anything new. `authors` lists (bits new to the mask, rule) in the order in which
     they came. A rule is the one that matched in its subtable; where none did, it is the one of
     highest priority there, since it had to be ruled out.
+
+    `hidden` are rules, by their id(), that a look-up is not to see, each with the one that stood in
+    its place (None: nothing did): what came while the packet was under way. It is looked past, not
+    away: what is looked at is as if it were there (OVS ``cls_match_visible_in_version()``).
     """
 
-    __slots__ = ("authors", "mask")
+    __slots__ = ("authors", "hidden", "mask")
 
-    def __init__(self, mask: int = 0) -> None:
+    def __init__(self, mask: int = 0, hidden: Mapping[int, R | None] = _NOTHING_HIDDEN) -> None:
         self.mask = mask
+        self.hidden = hidden
         self.authors: list[tuple[int, R]] = []
+
+    def visible(self, rules: list[R]) -> list[R] | None:
+        """Those of `rules` that are to be seen; None if there is none."""
+        seen = [self.hidden.get(id(rule), rule) for rule in rules]
+        return [rule for rule in seen if rule is not None] or None
 
     def note(self, bits: int, rule: R) -> None:
         """`bits` were looked at because of `rule`."""
@@ -295,6 +309,8 @@ class Subtable(Generic[R]):
             look.note(so_far, self.best)
             return None
         found = self.rules.get(key & self.mask)
+        if found is not None and look.hidden:
+            found = look.visible(found)
         if found is not None:
             look.note(self.mask, found[0])
             return found

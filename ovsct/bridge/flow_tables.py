@@ -1,0 +1,245 @@
+"""The flow tables as they change while packets run: learned flows, timeouts, deletion.
+
+OVS ofproto/ofproto.c (``ofproto_flow_mod_learn()``, ``replace_rule_start()``,
+``learned_cookies_dec()``, ``ofproto_rule_reduce_timeouts()``) and ofproto-dpif.c
+(``rule_expire()``), 3.1. Whoever cached a decision that the tables took compares `version`; what
+changed since then stands in `changes`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, TypeAlias
+
+from ovsct.openflow.actions import Action, Clone, FinTimeout, Learn, WriteActions
+from ovsct.openflow.classifier import Classifier
+from ovsct.openflow.flow import Flow
+
+NO_COOKIE: Final = (1 << 64) - 1
+"""The cookie that leaves a flow's own alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class LearnFlow:
+    """What a packet does to the tables: this flow is to be there. `limit`: see learn()."""
+
+    flow: Flow
+    limit: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ReduceTimeouts:
+    """What a packet with FIN or RST does: `rule` has no longer left than this (seconds)."""
+
+    rule: Flow
+    idle: int
+    hard: int
+
+
+Effect: TypeAlias = LearnFlow | ReduceTimeouts
+
+
+class Clock:
+    """The times of a flow that can end: its timeouts, and since when they run, in seconds.
+
+    The moments are None until the first moment is known.
+    """
+
+    __slots__ = ("hard", "idle", "modified", "used")
+
+    def __init__(self, idle: int, hard: int, now: float | None) -> None:
+        self.idle = idle
+        self.hard = hard
+        self.modified = now
+        self.used = now
+
+    def due(self, used: float) -> float:
+        """When the flow ends if it was last used at `used`."""
+        assert self.modified is not None
+        hard = self.modified + self.hard if self.hard else math.inf
+        return min(hard, used + self.idle if self.idle else math.inf)
+
+
+class FlowTables:
+    """The tables of one bridge."""
+
+    def __init__(self) -> None:
+        self.tables: dict[int, Classifier[Flow]] = {}
+        self.clocks: dict[Flow, Clock] = {}
+        self.version = 0
+        self.changes: list[tuple[Flow, Flow | None]] = []
+        """Flows that are gone, each with the one that stands in its place."""
+        self.next_due = -math.inf
+
+    # -- flows come and go ---------------------------------------------------------------------
+
+    def add(self, flow: Flow, now: float | None = None) -> None:
+        """Add a flow, in place of one with the same match and priority if there is one."""
+        replaced = self.tables.setdefault(flow.table, Classifier()).insert(flow)
+        if replaced is not None:
+            self._gone(replaced, flow)
+        self.version += 1
+        if flow.idle_timeout or flow.hard_timeout or _has_fin_timeout(flow.actions):
+            self._set_clock(flow, Clock(flow.idle_timeout, flow.hard_timeout, now))
+
+    def remove(self, flow: Flow) -> None:
+        """Take a flow out, and with it what it learned with ``delete_learned``."""
+        self.tables[flow.table].remove(flow)
+        self.version += 1
+        self._gone(flow, None)
+
+    def _gone(self, flow: Flow, instead: Flow | None) -> None:
+        self.clocks.pop(flow, None)
+        self.changes.append((flow, instead))
+        for learn in _learns(flow.actions):
+            if learn.delete_learned and not self._learns_still(learn):
+                for learned in self._with_cookie(learn.table, learn.cookie):
+                    if self.holds(learned):
+                        self.remove(learned)
+
+    def _learns_still(self, wanted: Learn) -> bool:
+        return any(
+            learn.delete_learned and (learn.table, learn.cookie) == (wanted.table, wanted.cookie)
+            for table in self.tables.values()
+            for flow in table
+            for learn in _learns(flow.actions)
+        )
+
+    def _with_cookie(self, table: int, cookie: int) -> list[Flow]:
+        return [flow for flow in self.tables.get(table, ()) if flow.cookie == cookie]
+
+    def _set_clock(self, flow: Flow, clock: Clock) -> None:
+        self.clocks[flow] = clock
+        self.next_due = -math.inf
+
+    def like(self, flow: Flow) -> Flow | None:
+        """The flow with the same table, match and priority, if there is one."""
+        table = self.tables.get(flow.table)
+        if table is None:
+            return None
+        return table.find_exactly(flow.match.value, flow.match.mask, flow.priority)
+
+    def holds(self, flow: Flow) -> bool:
+        """Whether this very flow is in its table."""
+        return self.like(flow) is flow
+
+    # -- what packets do -----------------------------------------------------------------------
+
+    def may_learn(self, flow: Flow, limit: int) -> bool:
+        """Whether the limit lets `flow` in."""
+        if not limit or self._same(flow) is not None:
+            return True
+        return len(self._with_cookie(flow.table, flow.cookie)) < limit
+
+    def _same(self, flow: Flow) -> Flow | None:
+        """The flow that is there already and says the very same."""
+        there = self.like(flow)
+        if there is None:
+            return None
+        clock = self.clocks.get(there)
+        timeouts = (clock.idle, clock.hard) if clock is not None else (0, 0)
+        wanted = (flow.idle_timeout, flow.hard_timeout, flow.importance, flow.flags, flow.actions)
+        if (*timeouts, there.importance, there.flags, there.actions) != wanted:
+            return None
+        return there if flow.cookie in (there.cookie, NO_COOKIE) else None
+
+    def apply(self, effect: Effect, tcp_flags: int, now: float) -> None:
+        """Do what a packet with `tcp_flags` at `now` does."""
+        if isinstance(effect, LearnFlow):
+            self.learn(effect, now)
+        elif tcp_flags & 0x05 and self.holds(effect.rule):
+            self._reduce(effect)
+
+    def learn(self, effect: LearnFlow, now: float) -> tuple[Flow | None, Flow] | None:
+        """Learn a flow at `now`: what stood in its place and what stands there, if that changed."""
+        flow = effect.flow
+        same = self._same(flow)
+        if same is not None:
+            clock = self.clocks.get(same)
+            if clock is not None:
+                clock.modified = now
+            return None
+        if not self.may_learn(flow, effect.limit):
+            return None
+        there = self.like(flow)
+        if there is None:
+            added = replace(flow)
+            self.add(added, now)
+            return None, added
+        clock = self.clocks.get(there)
+        cookie = there.cookie if flow.cookie == NO_COOKIE else flow.cookie
+        changed = replace(there, actions=flow.actions, cookie=cookie)
+        self.tables[flow.table].insert(changed)
+        self.version += 1
+        self._gone(there, changed)
+        if clock is not None:
+            clock.modified = now
+            self._set_clock(changed, clock)
+        return there, changed
+
+    def _reduce(self, effect: ReduceTimeouts) -> None:
+        clock = self.clocks.get(effect.rule)
+        if clock is None:
+            return
+        clock.idle = _reduced(effect.idle, clock.idle)
+        clock.hard = _reduced(effect.hard, clock.hard)
+        self._set_clock(effect.rule, clock)
+
+    def touch(self, rule: Flow, used: float) -> None:
+        """Packets met `rule` at `used`, as a megaflow that goes now has seen."""
+        clock = self.clocks.get(rule)
+        if clock is not None and clock.used is not None:
+            clock.used = max(clock.used, used)
+
+    # -- time ----------------------------------------------------------------------------------
+
+    def begin(self, now: float) -> None:
+        """The first moment is known: flows that were configured are as old as that."""
+        for clock in self.clocks.values():
+            if clock.modified is None:
+                clock.modified = clock.used = now
+
+    def expire(self, now: float, used: Mapping[Flow, float]) -> Iterator[tuple[float, Flow, str]]:
+        """Remove the flows that have ended before `now`: (when, which, why), in order of time.
+
+        `used` says when packets last met a flow.
+        """
+        self.begin(now)
+        soonest = math.inf
+        ended = []
+        for flow, clock in self.clocks.items():
+            assert clock.used is not None and clock.modified is not None
+            clock.used = max(clock.used, used.get(flow, clock.used))
+            due = clock.due(clock.used)
+            if due < now:
+                hard = bool(clock.hard) and clock.modified + clock.hard < now
+                ended.append((due, flow, "hard timeout" if hard else "idle timeout"))
+            else:
+                soonest = min(soonest, due)
+        for due, flow, why in sorted(ended, key=lambda entry: entry[0]):
+            if self.holds(flow):
+                self.remove(flow)
+                yield due, flow, why
+        self.next_due = soonest
+
+
+def _reduced(limit: int, timeout: int) -> int:
+    return limit if limit and (not timeout or timeout > limit) else timeout
+
+
+def _has_fin_timeout(actions: Sequence[Action]) -> bool:
+    return any(
+        isinstance(action, FinTimeout)
+        or (isinstance(action, Clone) and _has_fin_timeout(action.actions))
+        for action in actions
+    )
+
+
+def _learns(actions: Sequence[Action]) -> Iterator[Learn]:
+    for action in actions:
+        if isinstance(action, Learn):
+            yield action
+        elif isinstance(action, Clone | WriteActions):
+            yield from _learns(action.actions)
