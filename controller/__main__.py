@@ -20,7 +20,11 @@ from controller.common import eventlet_fix
 from controller.common.document import PolicyError, load
 from controller.common.settings import POLICY, REST, address_and_port, read_policy
 
-APPS = {"security_groups": "groups", "stateful_firewall": "firewall"}
+APPS = {
+    "nat_gateway": "nat",
+    "security_groups": "groups",
+    "stateful_firewall": "firewall",
+}
 """Each application, and the module of its policy."""
 
 

@@ -278,4 +278,4 @@ def benches(
 def meaning(lines: Sequence[str]) -> list[str]:
     """Flow lines in one spelling and order, without the cookie that says whose they are."""
     flows = read_flows("\n".join(lines))
-    return sorted(format_flow(flow).partition("table=")[2] for flow in flows)
+    return sorted(re.sub(r"^ *cookie=0x[0-9a-f]+, ", "", format_flow(flow)) for flow in flows)
