@@ -97,7 +97,7 @@ def send_to_controller(
     state = frozen_state(ctx, ctx.table, (), None)
     number = ctx.bridge.recirc.allocate(replace(state, action_set=(), userdata=userdata))
     ctx.recirc_ids.append(number)
-    cookie = ctx.rule.cookie if ctx.rule is not None else 0
+    cookie = ctx.rule.cookie if ctx.rule is not None else ctx.unrolled_cookie
     ctx.odp.append(odp.Userspace(reason, controller_id, max_len, number, cookie))
 
 
@@ -201,9 +201,9 @@ def check_pkt_larger(ctx: Context, action: of.CheckPktLarger, _last: bool, rest:
         ctx.base, ctx.was_mpls, ctx.conntracked = base, was_mpls, conntracked
         ctx.flow = flow
         if larger:
+            # Action set and stack are not what they were: the second branch finds what the first
+            # has left of them.
             old_exit, ctx.exit = ctx.exit, False
-            ctx.action_set = list(action_set)
-            ctx.stack = list(stack)
     ctx.odp = outer
     ctx.odp.append(odp.CheckPktLen(action.length, branches[0], branches[1]))
     ctx.stack, ctx.action_set = stack, action_set
@@ -254,3 +254,4 @@ def write_actions(ctx: Context, action: of.WriteActions, _last: bool, _rest: Res
 def unroll(ctx: Context, action: UnrollXlate, _last: bool, _rest: Rest) -> None:
     """Inside frozen actions: be in the table that the next action came from."""
     ctx.table = action.table
+    ctx.unrolled_cookie = action.cookie

@@ -36,9 +36,8 @@ class Context:
         "conntracked", "depth", "effects", "entry_port", "error", "exit", "flow", "freezing",
         "frozen_actions", "handlers", "hidden", "in_action_set", "in_bucket", "learned", "mask",
         "missed", "now", "odp", "orig_priority", "reading", "recirc_ids", "resubmits", "rule",
-        "rules", "side_effects", "slow", "stack", "steps", "table", "thawed", "upcall",
-        "update_dp_hash",
-        "was_mpls",
+        "rules", "side_effects", "slow", "stack", "steps", "table", "thawed", "unrolled_cookie",
+        "upcall", "update_dp_hash", "was_mpls",
     )  # fmt: skip
 
     def __init__(
@@ -88,6 +87,7 @@ class Context:
         self.update_dp_hash: tuple[int, int] | None = None
         self.entry_port: int | None = None
         self.orig_priority = 0
+        self.unrolled_cookie = 0
         self.reading: Author = Author(None, None, OVS_AUTHOR)
         self.steps: list[Step] | None = [] if trace else None
 

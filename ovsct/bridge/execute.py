@@ -15,7 +15,7 @@ _DP_HASH = SLOTS["dp_hash"]
 def output(packet: Packet, port: int, run: Run) -> None:
     """Send the frame, cut if that was asked for."""
     if run.cut is not None:
-        run.out.append(Output(port, packet.frame[: run.cut]))
+        run.out.append(Output(port, packet.frame[: len(packet.frame) - run.cut]))
         run.cut = None
     else:
         run.out.append(Output(port, packet.frame))
@@ -46,9 +46,10 @@ def pop_mpls(packet: Packet, ethertype: int, _run: Run) -> None:
     edit.pop_mpls(packet, ethertype)
 
 
-def trunc(_packet: Packet, max_len: int, run: Run) -> None:
+def trunc(packet: Packet, max_len: int, run: Run) -> None:
     """Cut at the next output."""
-    run.cut = max_len
+    # What is cut off is settled here: a tag pushed before the output makes the rest longer.
+    run.cut = max(0, len(packet.frame) - max_len)
 
 
 def describe_ct(packet: Packet, diverted: bool) -> str:

@@ -96,7 +96,7 @@ def freeze_unroll(ctx: Context, actions: Sequence[of.Action]) -> None:
 
 
 def _put_unroll(ctx: Context) -> None:
-    cookie = ctx.rule.cookie if ctx.rule is not None else 0
+    cookie = ctx.rule.cookie if ctx.rule is not None else ctx.unrolled_cookie
     for action in reversed(ctx.frozen_actions):
         if isinstance(action, UnrollXlate):
             if (action.table, action.cookie) == (ctx.table, cookie):

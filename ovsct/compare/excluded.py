@@ -103,8 +103,8 @@ FIELDS: Final[dict[str, Excluded]] = {
 
 ACTIONS: Final[dict[str, Excluded]] = {
     **dict.fromkeys(
-        ("Bundle", "DebugRecirc", "DeleteField", "FinTimeout", "Learn", "Meter", "Multipath",
-         "Sample"),
+        ("Bundle", "DebugRecirc", "DebugSlow", "DeleteField", "FinTimeout", "Learn", "Meter",
+         "Multipath", "Sample"),
         Excluded.TESTED_APART,
     ),
     "UnrollXlate": Excluded.NOT_MODELLED,

@@ -126,6 +126,18 @@ RULES: dict[str, Rule] = {
         "table=2,ip,actions=ct(commit,force)", UDP,
         ("actions:ct(force_commit)",),
     ),
+    "a_truncation_is_settled_where_it_stands": Rule(
+        "actions=push_vlan:0x8100,output(port=2,max_len=60)", f"{UDP} len 60",
+        ("actions:trunc(60),push_vlan(vid=0,pcp=0),2",),
+    ),
+    "the_second_branch_of_check_pkt_larger_finds_what_the_first_left": Rule(
+        "actions=check_pkt_larger(54)->xreg1[40],pop:eth_src[0..7],push:reg12[0..4]", TCP,
+        ("eth(src=00:00:00:00:00:01/00:00:00:00:00:ff)",),
+    ),
+    "frozen_actions_keep_the_cookie_of_their_flow": Rule(
+        "cookie=0x77,actions=push_mpls:0x8847,pop_mpls:0x800,controller", TCP,
+        ("rule_cookie=0x77",),
+    ),
     "a_packet_in_is_whole": Rule(
         "actions=controller(max_len=20)", f"{TCP} len 100", ("max_len=20",),
     ),
