@@ -7,13 +7,13 @@ it by chance: NAT to ranges of addresses or ports, ``random determ`` and ``netra
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Final
 
 from ovsct.compare import draw
-from ovsct.compare.case import Case
+from ovsct.compare.case import Case, Shot
 from ovsct.compare.draw import Dice
 from ovsct.compare.generate_talk import draw_shots
 
@@ -287,6 +287,17 @@ def _firewall(dice: Dice, port: int, zone: int, nat: str) -> list[str]:
     return commands
 
 
+def _on_ticks(shots: Iterable[Shot]) -> Iterator[Shot]:
+    """The shots at whole hundredths of a second, one after the other.
+
+    A kernel counts time in ticks, so that no two times may be told apart by less.
+    """
+    before = -1
+    for shot in shots:
+        before = max(before + 1, round(shot.at * 100))
+        yield replace(shot, at=before / 100)
+
+
 def generate_tc(seed: int, number: int) -> Case:
     """Case `number` (from 0) of a campaign over TC rule sets."""
     dice = Dice(Random(f"{seed}/{number}/tc"), conntrack=True)
@@ -304,6 +315,6 @@ def generate_tc(seed: int, number: int) -> Case:
     )
     return Case(
         flows=tuple(commands),
-        shots=draw_shots(dice, fragments=dice.chance(0.12)),
+        shots=tuple(_on_ticks(draw_shots(dice, fragments=dice.chance(0.12)))),
         title=f"seed {seed}, case {number}, tc",
     )

@@ -78,14 +78,17 @@ class FlowTable:
 
     Args:
         netfilter: the conntrack that the connections belong to.
-        start: seconds, when the table was made: it looks for idle flows every second from then on.
+        start: seconds, when the table was made: it looks for idle flows from then on.
+        period: seconds between two looks. A kernel rounds its second up, by 8 or 64 ticks.
     """
 
-    def __init__(self, netfilter: Netfilter, start: float = 0.0) -> None:
+    def __init__(
+        self, netfilter: Netfilter, start: float = 0.0, period: float = GC_INTERVAL / 1000
+    ) -> None:
         self.netfilter = netfilter
         self.flows: dict[int, Flow] = {}
         self.timers: Timers[Flow] = Timers()
-        self._start = milliseconds(start)
+        self.look_from(start, period)
         self._looked = self._start
         self._torn: list[Flow] = []
         self._short: list[Entry] = []
@@ -131,8 +134,8 @@ class FlowTable:
 
     def _hit(self, packet: Packet, flow: Flow, tuple_: int, now: int) -> bool:
         e = flow.entry
-        # As in conntrack: where both directions look alike, the one put in last is found.
-        reply = e.reply == tuple_
+        # Where both directions look alike 6.1 finds the reply's, as conntrack does.
+        reply = e.original != tuple_ if self.netfilter.merges_reverse else e.reply == tuple_
         status = e.status
         force = False
         if flow.pending:
@@ -254,6 +257,11 @@ class FlowTable:
         flow = self.flows.get(e.original)
         return flow is not None and flow.entry is e and not flow.torn_down and flow.expires > now
 
+    def look_from(self, start: float, period: float) -> None:
+        """Set when the looks for idle flows are: every `period` seconds from `start` on."""
+        self._start = milliseconds(start)
+        self._period = milliseconds(period)
+
     def advance(self, now: float) -> Sequence[Event]:
         """Let the looks for idle flows until `now` (seconds) happen, one a second.
 
@@ -267,11 +275,11 @@ class FlowTable:
                 due = self._looked + 1
             else:
                 due = max(self.timers.next_deadline(), self._looked + 1)
-            look = self._start + -(-(due - self._start) // GC_INTERVAL) * GC_INTERVAL
+            look = self._start + -(-(due - self._start) // self._period) * self._period
             if look > ms:
                 break
             self._look(look, events)
-        last = self._start + (ms - self._start) // GC_INTERVAL * GC_INTERVAL
+        last = self._start + (ms - self._start) // self._period * self._period
         self._looked = max(self._looked, last)
         return events
 

@@ -13,7 +13,7 @@ from ovsct.conntrack.dump import dpctl_line, proc_line
 from ovsct.conntrack.netfilter import Netfilter
 from ovsct.errors import InputError
 from ovsct.lane import STACK, Arrival, Connection, Drop, Event, Outcome, Output, Step, Via
-from ovsct.packet.packet import parse
+from ovsct.packet.packet import VLAN_TYPES, parse
 from ovsct.tc.actions import Mirred
 from ovsct.tc.filters import Filter
 from ovsct.tc.ingress import Fate, TcIngress
@@ -21,6 +21,14 @@ from ovsct.tc.text.command import Command, FilterCommand, QdiscCommand, Verb, re
 
 _VIA: Final = (Via.TC,)
 _PASSED: Final = (Fate.STACK, Fate.MISS)
+
+
+_SHORTEST_TAGGED: Final = 20
+"""Bytes of two addresses, a tag, and the type behind it; shorter, skb_vlan_untag() fails."""
+
+
+def _is_tagged(frame: bytes) -> bool:
+    return int.from_bytes(frame[12:14], "big") in VLAN_TYPES
 
 
 class TcScript:
@@ -71,7 +79,7 @@ class TcScript:
                 f"packet on port {port}, which is not there", token=str(port),
                 expected=f"one of {', '.join(map(str, sorted(self.tc.ports)))}",
             )  # fmt: skip
-        if len(frame) < 14:
+        if len(frame) < _SHORTEST_TAGGED and (len(frame) < 14 or _is_tagged(frame)):
             return Outcome((), Drop.MALFORMED, ())
         steps: list[Step] | None = [] if self.trace else None
         result = self.tc.run(parse(frame, port), port, now, steps=steps)

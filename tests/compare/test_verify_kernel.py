@@ -73,6 +73,32 @@ FOUND = {
     "tcp to itself": _firewall(f"p1 {SELF} S", f"p1 {SELF} A", f"p2 {SELF} PA len 5"),
     "syn-ack to itself": _firewall(f"p1 {SELF} S", f"p2 {SELF} SA seq 7", f"p1 {SELF} A"),
     "udp to itself": _firewall(*["p1 udp 10.0.0.2:21 > 10.0.0.2:21"] * 4),
+    "tcp to itself, in the flow table": Case(
+        flows=(
+            "filter add dev p1 ingress chain 0 prio 1 protocol ip flower action ct zone 1 pipe",
+            "filter add dev p2 ingress chain 0 prio 1 protocol ip flower"
+            " action ct zone 1 pipe action goto chain 1",
+            "filter add dev p2 ingress chain 1 prio 1 protocol all flower ct_state +trk+est+rpl"
+            " action mirred egress redirect dev p1",
+            "filter add dev p2 ingress chain 1 prio 11 protocol ip flower ct_state +trk+new"
+            " action ct commit zone 1 pipe",
+            "filter add dev p2 ingress chain 1 prio 11 protocol ip flower"
+            " action mirred egress redirect dev p3",
+        ),
+        shots=(
+            Shot(4.23, 2, f"{SELF} PA"), Shot(4.24, 1, f"{SELF} A"),
+            Shot(4.75, 2, f"{SELF} PA"), Shot(4.76, 2, f"{SELF} PA"),
+        ),
+    ),  # fmt: skip
+    "tags cut short": Case(
+        flows=("filter add dev p1 ingress prio 1 protocol all flower action pass",),
+        shots=tuple(
+            Shot(number / 10, 1, f"hex {'02' * 12}{kind}{'00' * size}")
+            for number, (kind, size) in enumerate(
+                (kind, size) for kind in ("8100", "88a8") for size in range(8)
+            )
+        ),
+    ),
     "an IPv4 address for IPv6": Case(
         flows=(
             "filter add dev p1 ingress prio 3 protocol all flower action ct commit zone 0"

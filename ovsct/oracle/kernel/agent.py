@@ -43,8 +43,10 @@ _TC = "/sbin/tc"
 _SENTINEL = "qdisc show dev lo"
 _SENTINEL_LINES = ("qdisc noqueue 0: root", " Sent ", " backlog ")
 _PROC_CONNTRACK = "/proc/net/nf_conntrack"
-_PHASE = 0.05
-"""Seconds after the rules are loaded at which the steps' time has a whole second."""
+_WHEEL = 8
+"""Jiffies that the kernel rounds the end of a timer of a second up to (kernel/time/timer.c)."""
+_INTO_JIFFY = 0.003
+"""Seconds after a tick at which things happen: far from both ends of the jiffy."""
 _RB_POWER_OFF = 0x4321FEDC
 _MS_NOTHING = 0
 
@@ -127,14 +129,15 @@ class Tc:
 class Agent:
     """What the guest holds: devices, taps, a tc, and where time began."""
 
-    def __init__(self) -> None:
+    def __init__(self, hz: int) -> None:
         self.tc = Tc()
         self.ports: list[int] = []
         self.taps: dict[int, tuple[int | str, Tap]] = {}
         self.senders: dict[int, Tap] = {}
         self.poll = select.epoll()
         self.origin: float | None = None
-        self.loaded = 0.0
+        self.begun = 0
+        self.hz = hz
         self.sysctls: dict[str, str] = {}
         self.settle = 0.002
 
@@ -210,13 +213,13 @@ class Agent:
         for name, value in sysctls.items():
             _write(_sysctl(name), str(value))
         first = [f"qdisc add dev p{n} ingress" for n in qdiscs]
+        self._begin()
         said, gave_up = self.tc.run(first + commands)
-        self.loaded = time.monotonic()
         refused = None
         if gave_up or _ERROR.search(said):
-            refused = self._find(first, commands)
+            refused = self._find(first, commands, said)
         self._collect({})
-        return {"refused": refused, "said": said}
+        return {"refused": refused, "said": said, "gc_period": self.gc_period}
 
     def _clear(self) -> None:
         # clsact and ingress share their parent; where there is none tc says so, which is no news.
@@ -225,7 +228,9 @@ class Agent:
             raise RuntimeError(f"tc could not clear up: {left}")
         flush_conntrack()
 
-    def _find(self, first: list[str], commands: list[str]) -> list[Any]:
+    def _find(
+        self, first: list[str], commands: list[str], said_together: str
+    ) -> list[Any]:
         """The number of the first command that is refused, and what ``tc`` says to it."""
         self._clear()
         self.tc.run(first)
@@ -233,7 +238,7 @@ class Agent:
             said, gave_up = self.tc.run([command])
             if gave_up or _ERROR.search(said):
                 return [number, said]
-        raise RuntimeError("commands were refused together that are taken one by one")
+        raise RuntimeError(f"taken one by one, but together tc said: {said_together}")
 
     def show(self, ports: list[int]) -> dict[str, Any]:
         """``tc -s filter show dev p<n> ingress`` of `ports`, by port."""
@@ -268,14 +273,30 @@ class Agent:
             done[-1]["conntrack"] = _read(_PROC_CONNTRACK)
         return {"steps": done}
 
+    def _begin(self) -> None:
+        """Wait for the moment from which on a timer of a second ends as late as it can.
+
+        What is begun within the next eight jiffies then ends in one and the same.
+        """
+        tick = math.floor(time.monotonic() * self.hz) + 1
+        tick += (-tick - self.hz) % _WHEEL
+        time.sleep(max(0.0, tick / self.hz + 0.0005 - time.monotonic()))
+        self.begun = tick
+
+    @property
+    def gc_period(self) -> float:
+        """Seconds from one look of a flow table's gc to the next: its second, rounded up."""
+        return (self.hz // _WHEEL + 1) * _WHEEL / self.hz
+
     def _wait_until(self, at: float) -> None:
         now = time.monotonic()
         if self.origin is None:
-            # So that what the kernel does every second since the rules were loaded, it does just
-            # before whole seconds of the steps' time.
-            self.origin = self.loaded + _PHASE - math.floor(at)
+            # The first whole second of the steps is when the flow tables' gc, which began when
+            # the rules were loaded, looks; the steps' time then stands still within a jiffy.
+            first = self.begun + self.hz + _WHEEL - self.gc_period * self.hz
+            self.origin = first / self.hz + _INTO_JIFFY - math.floor(at)
             while self.origin + at < now:
-                self.origin += 1.0
+                self.origin += self.gc_period
         left = self.origin + at - now
         if left > 0:
             time.sleep(left)
@@ -409,6 +430,8 @@ def _load_modules() -> None:
 
 
 _SYS_FINIT_MODULE = 313
+_HZ_UML, _HZ_DEBIAN = 100, 250
+"""Ticks a second, by how these kernels are configured."""
 
 
 class Lines:
@@ -469,7 +492,7 @@ def serve() -> None:
         where = _read("/proc/cmdline").split("agentdir=")[1].split()[0]
         _mount("none", "/host", "hostfs", where)
     lines = _open_lines(uml)
-    agent = Agent()
+    agent = Agent(_HZ_UML if uml else _HZ_DEBIAN)
     requests = {
         "set_up": agent.set_up, "listen_for": agent.listen_for, "load": agent.load,
         "show": agent.show, "run": agent.run, "connections": agent.connections,

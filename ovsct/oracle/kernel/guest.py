@@ -69,7 +69,7 @@ def _give_back(holdings: Holdings, patience: float = 3.0) -> None:
             process.kill()
             process.wait()
     if process is not None:
-        _end_group(process.pid, patience)
+        _end_group(process.pid)
     if line is not None:
         line.close()
     holdings.process = holdings.line = holdings.watch = None
@@ -85,15 +85,12 @@ def _ask_to_exit(process: subprocess.Popen[bytes], line: socket.socket, patience
         return  # beyond talking to: a signal will do it
 
 
-def _end_group(group: int, patience: float) -> None:
+def _end_group(group: int) -> None:
     """Kill what is left of a user-mode kernel's own processes: they are in the group it began."""
-    until = time.monotonic() + patience
-    while time.monotonic() < until:
-        try:
-            os.killpg(group, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            return  # none is left, or the number is another's by now
-        time.sleep(0.002)
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return  # none is left, or the number is another's by now
 
 
 class Guest(ABC):

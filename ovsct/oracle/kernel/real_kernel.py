@@ -35,7 +35,7 @@ from ovsct.oracle.kernel.kernels import Kernel, choose
 
 _MTU: Final = 1500
 _SHORTEST: Final = 14
-_SETTLE: Final = 0.001
+_SETTLE: Final = 0.0002
 """Virtual seconds to wait for outputs: veth hands frames on at once, in a softirq."""
 _FRAGMENTS: Final = 35.0
 """Virtual seconds after which no fragment is held any more (ipfrag_time is 30)."""
@@ -100,6 +100,8 @@ class RealKernel:
         self.ports = tuple(sorted(_ports_named(text) if ports is None else set(ports)))
         self.mtu = mtu
         self._own = guest is None
+        self.gc_period = 1.0
+        """Seconds between two looks of a flow table's gc; one is at the first step's second."""
         if guest is None:
             self.kernel: Kernel | None = choose(kernel)
             guest = boot(self.kernel)
@@ -167,6 +169,7 @@ class RealKernel:
             "load", commands=code, qdiscs=list(self.ports) if implied else [],
             sysctls={_sysctl(name): value for name, value in (sysctls or {}).items()}, wait=wait,
         )  # fmt: skip
+        self.gc_period = float(answer["gc_period"])
         if answer["refused"] is not None:
             number, said = answer["refused"]
             raise InputError(
