@@ -150,8 +150,8 @@ def _port_mod(session: Session, message: m.PortMod, _: int) -> None:
         raise WireError("OFPPMFC_BAD_PORT", f"port {message.port_no}")
     if message.hw_addr != session.model.port(message.port_no).hw_addr:
         raise WireError("OFPPMFC_BAD_HW_ADDR", f"port {message.port_no} has another address")
-    if message.mask:
-        raise WireError("OFPPMFC_EPERM", "the configuration of ports is not modelled")
+    if message.config & message.mask:
+        raise WireError("OFPBRC_EPERM", "the configuration of ports is not modelled")
 
 
 # Questions -------------------------------------------------------------------------------------
@@ -205,7 +205,7 @@ def _tables(session: Session, _: s.TableStatsRequest, xid: int) -> None:
     entries = tuple(
         s.TableStats(
             table=number,
-            name=_table_name(number),
+            name="",
             wildcards=_WILDCARDS10,
             max_entries=_MAX_FLOWS,
             active_count=session.model.rules.table_size(number),
@@ -258,16 +258,12 @@ def _table_features(session: Session, message: s.TableFeaturesRequest, xid: int)
     entries = tuple(
         s.TableFeatures(
             table=number,
-            name=_table_name(number),
+            name="",
             properties=table_properties(session.spoken, number, N_TABLES),
         )
         for number in range(N_TABLES)
     )
     session.reply(s.TableFeaturesReply(entries), xid)
-
-
-def _table_name(number: int) -> str:
-    return "classifier" if number == 0 else f"table{number}"
 
 
 def _group_desc(session: Session, _: s.GroupDescRequest, xid: int) -> None:

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 
 from ovsct.agent.clock import nanoseconds
 from ovsct.agent.punt import Punt, PuntingDatapath, metadata_of
-from ovsct.agent.rules import N_TABLES, Filter, Removed, Rule, Rules, groups_of, with_actions
+from ovsct.agent.rules import HIDDEN_TABLE, Filter, Removed, Rule, Rules, groups_of, with_actions
 from ovsct.bridge.datapath import Run
 from ovsct.bridge.mac_learning import MacTable
 from ovsct.errors import InputError
@@ -39,9 +39,6 @@ from ovsct.packet.packet import parse
 Told: TypeAlias = Removed | Punt
 
 _LIVE: Final = 4
-_STATE: Final = frozenset({"send_flow_rem", "reset_counts", "no_packet_counts", "no_byte_counts"})
-"""The flags that a flow keeps; check_overlap is one of its flow mod alone."""
-
 _HIDDEN: Final = ("recirc_id", "dp_hash")
 _NOT_YET: Final = {
     GroupType.SELECT: "select", GroupType.FAST_FAILOVER: "fast failover",
@@ -133,8 +130,8 @@ class ModelBridge:
 
     def flow_mod(self, message: FlowMod, version: int) -> None:
         """Add, modify or delete flows. Raises WireError; nothing has changed then."""
-        if message.table not in (TABLE_ALL, *range(N_TABLES)):
-            raise WireError("OFPBRC_BAD_TABLE_ID", f"table {message.table}")
+        if message.table == HIDDEN_TABLE:
+            raise WireError("OFPBRC_EPERM", "table 254 is the switch's own")
         match message.command:
             case "add":
                 self._add(message, version)
@@ -164,7 +161,7 @@ class ModelBridge:
             idle_timeout=message.idle_timeout,
             hard_timeout=message.hard_timeout,
             importance=message.importance,
-            flags=message.flags & _STATE,
+            flags=message.flags,
         )
 
     def _check(
@@ -283,7 +280,7 @@ class ModelBridge:
     # -- what it is ----------------------------------------------------------------------------
 
     def flows(self, wanted: Filter) -> list[tuple[Rule, int, int]]:
-        """The rules that a filter means, with their packets and bytes. Raises WireError."""
+        """The rules that a filter means, with their packets and bytes."""
         found = self.rules.find(wanted)
         self.rules.note_use()
         counts = self.rules.counts()

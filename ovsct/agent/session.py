@@ -25,8 +25,8 @@ _LOG: Final = logging.getLogger(__name__)
 REASONS: Final = m.REMOVED
 _PACKET_IN_BITS: Final = {"no_match": 0, "action": 1, "invalid_ttl": 2}
 _VARIANTS: Final = ("", "nx", "nx2")
-_SENT_BACK: Final = 64
-"""Bytes of a message that its refusal holds (OVS ofperr_encode_reply())."""
+_SENT_BACK: Final = 0xFF00
+"""Bytes of a message that its refusal holds at most."""
 
 
 class Closed(Exception):

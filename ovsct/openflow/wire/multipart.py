@@ -56,7 +56,7 @@ class AggregateRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlowStats:
-    """One flow. `duration` in nanoseconds (None: not known); ages in seconds, None where they are not known."""
+    """One flow. `duration` in nanoseconds, ages in seconds; None where they are not known."""
 
     table: int
     match: Match
