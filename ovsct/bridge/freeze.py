@@ -117,4 +117,6 @@ def needs_recirculation_for_mpls(action: of.Action) -> bool:
         if action.spelled in _MOD_L2:
             return False
         return SLOTS[action.field.slot].stage >= Stage.L3
+    if isinstance(action, of.Controller):
+        return not action.plain
     return not isinstance(action, _WITHOUT_MPLS_RECIRCULATION)

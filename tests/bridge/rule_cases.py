@@ -132,11 +132,14 @@ RULES: dict[str, Rule] = {
     ),
     "the_second_branch_of_check_pkt_larger_finds_what_the_first_left": Rule(
         "actions=check_pkt_larger(54)->xreg1[40],pop:eth_src[0..7],push:reg12[0..4]", TCP,
-        ("eth(src=00:00:00:00:00:01/00:00:00:00:00:ff)",),
+        ("eth(src=02:00:00:00:00:01/00:00:00:00:00:ff)",),
     ),
     "frozen_actions_keep_the_cookie_of_their_flow": Rule(
-        "cookie=0x77,actions=push_mpls:0x8847,pop_mpls:0x800,controller", TCP,
-        ("rule_cookie=0x77",),
+        "cookie=0x77,actions=push_mpls:0x8847,pop_mpls:0x800,controller(userdata=01)", TCP,
+        ("actions:recirc(0x1)", "rule_cookie=0x77"),
+    ),
+    "a_plain_controller_needs_no_recirculation_behind_mpls": Rule(
+        "actions=push_mpls:0x8847,pop_mpls:0x800,controller", TCP, ("actions:userspace(pid=0,",),
     ),
     "a_packet_in_is_whole": Rule(
         "actions=controller(max_len=20)", f"{TCP} len 100", ("max_len=20",),
