@@ -21,6 +21,7 @@ from controller.common.document import PolicyError, load
 from controller.common.settings import POLICY, REST, address_and_port, read_policy
 
 APPS = {
+    "load_balancer": "balancer",
     "nat_gateway": "nat",
     "security_groups": "groups",
     "stateful_firewall": "firewall",

@@ -22,6 +22,7 @@ from typing import Final
 
 from controller.common import flows as f
 from controller.common.document import Node, PortRange
+from controller.policy import arp
 
 SECTIONS: Final = ("neighbours", "floating", "dnat", "snat")
 _ENTRY, _TRANSLATE, _ROUTE = range(3)
@@ -110,7 +111,7 @@ class Gateway:
         sides = ((self.inside, [self.inside.address]), (self.outside, self.outside_addresses()))
         for side, addresses in sides:
             for address in addresses:
-                yield _answer_arp(side, address)
+                yield arp.answer(_ENTRY, 100, side.mac, address, {"in_port": side.port})
             match = {"in_port": side.port, "eth_type": f.IPV4, "eth_dst": side.mac}
             yield f.flow(_ENTRY, 90, match, undo)
 
@@ -165,23 +166,6 @@ class Gateway:
             macs = {neighbour.address: neighbour.mac for neighbour in self.neighbours}
             yield f.flow(_ROUTE, 10, ip, *_send(self.outside, macs[self.next_hop]))
         yield f.flow(_ROUTE, 0, {})
-
-
-def _answer_arp(side: Side, address: IPv4Address) -> f.Flow:
-    match = {"in_port": side.port, "eth_type": f.ARP, "arp_op": 1, "arp_tpa": str(address)}
-    return f.flow(
-        _ENTRY,
-        100,
-        match,
-        f.Move("eth_src", "eth_dst", 48),
-        f.SetField("eth_src", side.mac),
-        f.SetField("arp_op", 2),
-        f.Move("arp_sha", "arp_tha", 48),
-        f.Move("arp_spa", "arp_tpa", 32),
-        f.SetField("arp_sha", side.mac),
-        f.SetField("arp_spa", str(address)),
-        f.Output(f.IN_PORT),
-    )
 
 
 def _send(side: Side, mac: str) -> tuple[f.Action, ...]:

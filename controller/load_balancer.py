@@ -1,0 +1,14 @@
+"""The application load_balancer: ``ryu-manager controller.load_balancer``."""
+
+from __future__ import annotations
+
+from controller.common.app import PolicyApp
+from controller.policy import balancer
+
+
+class LoadBalancer(PolicyApp):
+    """A learning switch with services that are spread over backends."""
+
+    COOKIE = 0x6677_0004
+    SECTIONS = balancer.SECTIONS
+    PARSE = staticmethod(balancer.parse)
