@@ -89,7 +89,7 @@ FOUND = {
             Shot(4.23, 2, f"{SELF} PA"), Shot(4.24, 1, f"{SELF} A"),
             Shot(4.75, 2, f"{SELF} PA"), Shot(4.76, 2, f"{SELF} PA"),
         ),
-    ),  # fmt: skip
+    ),
     "tags cut short": Case(
         flows=("filter add dev p1 ingress prio 1 protocol all flower action pass",),
         shots=tuple(

@@ -40,6 +40,8 @@ _STACK_TYPES = (0x0800, 0x86DD, 0x0806, 0x8847, 0x8848, 0x8100, 0x88A8, 0x0001, 
 """What the stack listens for; 1 and 4 are frames with a length in place of a type."""
 
 _TC = "/sbin/tc"
+_TC_COMMANDS = 5_000
+"""Commands that one process of tc gets."""
 _SENTINEL = "qdisc show dev lo"
 _SENTINEL_LINES = ("qdisc noqueue 0: root", " Sent ", " backlog ")
 _PROC_CONNTRACK = "/proc/net/nf_conntrack"
@@ -97,7 +99,16 @@ class Tc:
     def __init__(self) -> None:
         self._start()
 
+    def renew(self) -> None:
+        """Take a fresh process now and then: tc keeps some 4 kB of each command for good."""
+        if self._ran > _TC_COMMANDS:
+            assert self._process.stdin is not None
+            self._process.stdin.close()
+            self._process.wait()
+            self._start()
+
     def _start(self) -> None:
+        self._ran = 0
         self._process = subprocess.Popen(
             [_TC, "-s", "-force", "-batch", "-"], stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1,
@@ -109,6 +120,7 @@ class Tc:
             self._start()
         assert self._process.stdin is not None
         assert self._process.stdout is not None
+        self._ran += len(lines)
         try:
             self._process.stdin.write("\n".join((*lines, _SENTINEL)) + "\n")
             self._process.stdin.flush()
@@ -213,6 +225,7 @@ class Agent:
         for name, value in sysctls.items():
             _write(_sysctl(name), str(value))
         first = [f"qdisc add dev p{n} ingress" for n in qdiscs]
+        self.tc.renew()
         self._begin()
         said, gave_up = self.tc.run(first + commands)
         refused = None
@@ -220,6 +233,21 @@ class Agent:
             refused = self._find(first, commands, said)
         self._collect({})
         return {"refused": refused, "said": said, "gc_period": self.gc_period}
+
+    def again(self, wait: float) -> dict[str, Any]:
+        """Begin anew without touching rules: no connections, and time not begun."""
+        self.origin = None
+        if wait:
+            time.sleep(wait)
+        flush_conntrack()
+        self._begin()
+        self._collect({})
+        return {}
+
+    def tap(self, place: int, device: str) -> dict[str, Any]:
+        """Hear what comes in at a device as what left at `place`."""
+        self._listen(place, device, _ETH_P_ALL)
+        return {}
 
     def _clear(self) -> None:
         # clsact and ingress share their parent; where there is none tc says so, which is no news.
@@ -495,6 +523,7 @@ def serve() -> None:
     agent = Agent(_HZ_UML if uml else _HZ_DEBIAN)
     requests = {
         "set_up": agent.set_up, "listen_for": agent.listen_for, "load": agent.load,
+        "again": agent.again, "tap": agent.tap,
         "show": agent.show, "run": agent.run, "connections": agent.connections,
         "clock": agent.clock, "program": program, "write_file": write_file, "sleep": sleep,
         "has_sysctl": has_sysctl,

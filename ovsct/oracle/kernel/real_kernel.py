@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from ovsct.errors import InputError, OvsctError
 from ovsct.lane import (
@@ -32,6 +32,9 @@ from ovsct.oracle.kernel.boot import boot
 from ovsct.oracle.kernel.ctnetlink import read_connections
 from ovsct.oracle.kernel.guest import Guest
 from ovsct.oracle.kernel.kernels import Kernel, choose
+
+if TYPE_CHECKING:
+    from ovsct.oracle.kernel.kernel_ovs import KernelOvs
 
 _MTU: Final = 1500
 _SHORTEST: Final = 14
@@ -132,6 +135,23 @@ class RealKernel:
         """Switch the kernel off, if this lane booted it. Safe to call twice."""
         if self._own:
             self.guest.close()
+
+    @staticmethod
+    def with_ovs(
+        flows: Sequence[str] = (),
+        groups: Sequence[str] = (),
+        ports: Iterable[int] = (1, 2),
+        *,
+        kernel: str | None = None,
+        hw_offload: bool = False,
+    ) -> KernelOvs:
+        """A real ovs-vswitchd over the kernel's datapath instead of TC rules.
+
+        Arguments and errors are those of :class:`~ovsct.oracle.kernel.kernel_ovs.KernelOvs`.
+        """
+        from ovsct.oracle.kernel.kernel_ovs import KernelOvs
+
+        return KernelOvs(flows, groups, ports, kernel=kernel, hw_offload=hw_offload)
 
     @property
     def release(self) -> str:
