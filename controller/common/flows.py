@@ -269,9 +269,7 @@ def _match_text(name: str, value: Value) -> str:
     if name == "ct_state" and isinstance(value, tuple):
         number, mask = (int(each) for each in value)
         signs = (
-            ("+" if number & bit else "-") + flag
-            for flag, bit in _STATE_BITS.items()
-            if mask & bit
+            ("+" if number & bit else "-") + flag for flag, bit in _STATE_BITS.items() if mask & bit
         )
         return f"ct_state={''.join(signs)}"
     if isinstance(value, tuple):

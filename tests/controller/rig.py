@@ -1,7 +1,9 @@
-"""One application on one controller library, one real bridge that it programs, and the model.
+"""One application on one controller library, one real bridge that it programs, and the models.
 
-:class:`Bench` hands each packet to the real ovs-vswitchd and to the lane ``ovs-userspace``, which
-holds the flows as ``ovs-ofctl`` dumps them from the real one, and asserts that both do the same.
+:class:`Bench` hands each packet to the real ovs-vswitchd and to the lanes ``ovs-userspace``,
+``ovs-kernel``, ``tc`` and ``hw``, which hold the flows as ``ovs-ofctl`` dumps them from the real
+one. It asserts that the first does what the real one does, to the byte, and notes where the others
+differ: those have another conntrack, which may.
 """
 
 from __future__ import annotations
@@ -24,7 +26,11 @@ from urllib.request import Request, urlopen
 
 from ovsct.bridge.bridge import Bridge
 from ovsct.lane import Arrival, Port
+from ovsct.lanes.hw import HwLane
+from ovsct.lanes.ovs import OvsLane
+from ovsct.lanes.ovs_kernel import OvsKernel
 from ovsct.lanes.ovs_userspace import OvsUserspace
+from ovsct.lanes.tc import TcLane
 from ovsct.openflow.text.flow_text import format_flow, read_flows
 from ovsct.openflow.text.group_text import read_groups
 from ovsct.oracle.real_ovs import RealOvs, comparable
@@ -199,8 +205,14 @@ class Bench:
         real.reset()
         real.program.vsctl("set-controller", "br0", f"tcp:127.0.0.1:{controller.openflow}")
         self._wait_until_ready()
-        self.bridge = Bridge(real.ports)
-        self.model = OvsUserspace(self.bridge)
+        self.models: tuple[OvsLane, ...] = (
+            OvsUserspace(Bridge(real.ports)),
+            OvsKernel(Bridge(real.ports)),
+            TcLane(Bridge(real.ports)),
+            HwLane(Bridge(real.ports)),
+        )
+        self.differences: list[tuple[str, list[Port], list[Port]]] = []
+        """Where another lane did otherwise: its name, the real bridge's ports, and its own."""
         self.follow()
 
     def _wait_until_ready(self) -> None:
@@ -218,15 +230,18 @@ class Bench:
         self.real.program.vsctl("del-controller", "br0")
 
     def follow(self) -> None:
-        """Give the model what the real bridge holds now."""
+        """Give the models what the real bridge holds now."""
         self.real.purge()
-        self.bridge.tables.clear()
-        for flow in read_flows("\n".join(self.dump("flows"))):
-            self.bridge.add_flow(flow)
+        flows = read_flows("\n".join(self.dump("flows")))
         groups = read_groups("\n".join(self.dump("groups")))
-        self.bridge.groups.clear()
-        self.bridge.groups.update({group.group_id: group for group in groups})
-        self.model.datapath.flush()
+        for model in self.models:
+            bridge = model.bridge
+            bridge.tables.clear()
+            for flow in flows:
+                bridge.add_flow(flow)
+            bridge.groups.clear()
+            bridge.groups.update({group.group_id: group for group in groups})
+            model.datapath.flush()
 
     def dump(self, what: str) -> list[str]:
         """The lines of ``ovs-ofctl dump-flows`` or ``dump-groups``, without counters."""
@@ -250,16 +265,22 @@ class Bench:
         return answer
 
     def send(self, port: int, frame: bytes, after: float = 0.01) -> list[tuple[Port, bytes]]:
-        """One frame into both; what came out, by port, once it is sure that both say the same."""
+        """One frame into all; what came out, by port, once it is sure that the model agrees."""
         self.now = round(self.now + after, 3)
         arrival = Arrival(self.now, port, frame)
         real = comparable(self.real.receive(arrival)).out
-        model = comparable(self.model.receive(arrival)).out
-        assert list(real) == list(model)
+        for model in self.models:
+            model.advance(arrival.at)
+            modelled = comparable(model.receive(arrival)).out
+            if model.name == "ovs-userspace":
+                assert list(real) == list(modelled)
+            elif list(real) != list(modelled):
+                ports = [[out.port for out in each] for each in (real, modelled)]
+                self.differences.append((model.name, *ports))
         return [(out.port, out.frame) for out in real]
 
     def ports(self, port: int, frame: bytes, after: float = 0.01) -> list[Port]:
-        """One frame into both; the ports it left by."""
+        """One frame into all; the ports it left by."""
         return [out for out, _ in self.send(port, frame, after)]
 
 

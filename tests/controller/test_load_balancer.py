@@ -62,10 +62,12 @@ def bench(request: pytest.FixtureRequest, real: RealOvs, tmp_path: Path) -> Iter
 def test_load_balancer(bench: Bench) -> None:
     """One controller for all of it: starting one costs more than the packets."""
     _answers_arp_and_learns(bench)
-    _a_connection_keeps_its_backend(bench)
-    _both_backends_get_some(bench)
     _a_client_keeps_its_backend(bench)
     _other_traffic_is_switched(bench)
+    assert bench.differences == []
+    # From here on a select group chooses, by a hash that each datapath computes its own way.
+    _a_connection_keeps_its_backend(bench)
+    _both_backends_get_some(bench)
     _a_backend_drains_and_goes(bench)
     shown = bench.controller.do("GET", "/v1/flows")["flows"]
     assert meaning(shown) == meaning(bench.dump("flows"))
@@ -107,17 +109,15 @@ def _a_connection_keeps_its_backend(bench: Bench) -> None:
 
 
 def _both_backends_get_some(bench: Bench) -> None:
-    opened = Counter(_open(bench, sport) for sport in range(2000, 2030))
+    opened = Counter(_open(bench, sport) for sport in range(2000, 2016))
     assert set(opened) == {2, 3}
 
 
 def _a_client_keeps_its_backend(bench: Bench) -> None:
     chosen = {}
-    for number in range(1, 30):
+    for number in range(1, 13):
         client = f"10.0.9.{number}"
-        ports = {
-            tuple(bench.ports(1, udp(client, VIP, sport, 53, **TO))) for sport in (1, 2, 3)
-        }
+        ports = {tuple(bench.ports(1, udp(client, VIP, sport, 53, **TO))) for sport in (1, 2)}
         assert len(ports) == 1
         chosen[number] = ports.pop()
     assert set(chosen.values()) == {(2,), (3,)}
@@ -147,7 +147,7 @@ def _a_backend_drains_and_goes(bench: Bench) -> None:
     assert bench.ports(1, tcp(C, VIP, 5000, 80, "S", **TO)) == []
     assert bench.dump("groups") == []
     bench.rest("PUT", "/v1/policy/services/web", service)
-    assert {_open(bench, sport) for sport in range(5001, 5020)} == {2, 3}
+    assert {_open(bench, sport) for sport in range(5001, 5013)} == {2, 3}
 
 
 # -- the choice by client, without a switch -------------------------------------------------------

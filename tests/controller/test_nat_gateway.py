@@ -68,6 +68,7 @@ def test_nat_gateway(bench: Bench) -> None:
     _nothing_else_passes(bench)
     _errors_come_translated(bench)
     _a_floating_address_taken_away_ends_its_connections(bench)
+    assert bench.differences == []
     shown = bench.controller.do("GET", "/v1/flows")["flows"]
     assert meaning(shown) == meaning(bench.dump("flows"))
 

@@ -64,6 +64,7 @@ def test_security_groups(bench: Bench) -> None:
     _both_sides_have_their_say(bench)
     _errors_pass(bench)
     _leaving_a_group_ends_connections(bench)
+    assert bench.differences == []
     shown = bench.controller.do("GET", "/v1/flows")["flows"]
     assert meaning(shown) == meaning(bench.dump("flows"))
 
