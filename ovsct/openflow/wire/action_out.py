@@ -218,8 +218,8 @@ def _loads(field: Field, value: int, mask: int) -> bytes:
         raise WireError("OFPBAC_BAD_SET_TYPE", f"{field.name} has no number")
     if HEADS[field.name, 0].vendor:
         return _nicira(33, put_entry(field, 0, value, mask))
-    if mask == whole_mask(field) and field.width <= bits_of(field):
-        # OVS has more bits of such a field: setting it whole sets those too.
+    if mask == whole_mask(field):
+        # OVS has more bits of some fields, or fewer: setting one whole sets those that it has.
         mask = (1 << bits_of(field)) - 1
     data, low = b"", 0
     while mask >> low:

@@ -19,6 +19,7 @@ from ovsct.packet.fields import FIELDS, SLOTS, VLAN_PRESENT, Field, Prereq
 _FREE: Final = (Prereq.NONE, Prereq.ETHERNET)
 _TCI: Final = SLOTS["vlan_tci"]
 _DSCP: Final = 0xFC
+_DSCP_MASK: Final = _DSCP << FIELDS["nw_tos"].shift
 Cookie = tuple[int, int]
 """Value and mask of the cookie that a match asks for."""
 
@@ -102,7 +103,7 @@ def put_entries(match: Match, version: int, cookie: Cookie = (0, 0)) -> bytes:
     parts = []
     for row in _ROWS:
         field = row[version > 0]
-        if not mask & field.mask:
+        if not mask & (_DSCP_MASK if field.name == "nw_tos" else field.mask):
             continue
         if field.name == "vlan_tci" and version:
             parts.append(_vlan(value, mask, version))

@@ -1,0 +1,148 @@
+"""One of each message, with numbers that differ from each other: a swap of two would show."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ovsct.openflow.actions import OFPP_LOCAL, OFPP_NONE
+from ovsct.openflow.group import Bucket, GroupType
+from ovsct.openflow.text.flow_text import parse_flow
+from ovsct.openflow.wire import messages as m
+from ovsct.openflow.wire import multipart as s
+
+FLOW = parse_flow(
+    "table=3,priority=7,tcp,in_port=5,nw_src=10.0.0.0/8,reg0=0x7/0xff,actions=load:5->NXM_NX_REG1[],2"
+)
+OLD = parse_flow("tcp,in_port=5,nw_src=10.0.0.0/8,tp_dst=80,dl_vlan=9,actions=mod_nw_tos:8,3")
+INSTRUCTIONS = parse_flow("tcp,actions=set_field:9->tcp_dst,2,write_actions(output:3),goto_table:9")
+PORT = m.PortDesc(port_no=5, hw_addr=0x0123456789AB, name="p5", state=1, curr=0x41, supported=7)
+FAST = m.PortDesc(port_no=OFPP_LOCAL, hw_addr=0x0123456789AB, name="br0", config=1,
+                  curr_speed=99, max_speed=100)  # fmt: skip
+BUCKETS = (
+    Bucket(bucket_id=0, actions=OLD.actions[1:], weight=3),
+    Bucket(bucket_id=1, actions=FLOW.actions, weight=4, watch_port=2, watch_group=9),
+)
+COUNTERS = dict(
+    rx_packets=1, tx_packets=2, rx_bytes=3, tx_bytes=4, rx_dropped=5, tx_dropped=6, rx_errors=7,
+    tx_errors=8, rx_frame_err=9, rx_over_err=10, rx_crc_err=11, collisions=12,
+)  # fmt: skip
+FILTER: dict[str, Any] = dict(table=3, match=FLOW.match, out_port=4, cookie=5, cookie_mask=7)
+SECONDS = 5_250_000_000
+
+
+def _flow_mods(version: int) -> list[Any]:
+    common: dict[str, Any] = dict(
+        table=3, priority=9, idle_timeout=11, hard_timeout=12, out_port=13,
+        flags=frozenset({"send_flow_rem"}),
+    )  # fmt: skip
+    if version == 1:
+        return [
+            m.FlowMod(command="modify", match=OLD.match, actions=OLD.actions, new_cookie=8,
+                      modify_cookie=True, **common),
+            m.FlowMod(command="delete_strict", match=FLOW.match, cookie=5, cookie_mask=7,
+                      new_cookie=8, modify_cookie=True, variant="nx", **common),
+            m.FlowMod(command="modify", match=FLOW.match, actions=FLOW.actions, new_cookie=8,
+                      modify_cookie=True, variant="nx", **common),
+        ]  # fmt: skip
+    return [
+        m.FlowMod(command="add", match=FLOW.match, actions=INSTRUCTIONS.actions, new_cookie=8,
+                  **common),
+        m.FlowMod(command="delete", match=FLOW.match, cookie=5, cookie_mask=7, out_group=3,
+                  new_cookie=(1 << 64) - 1, **common),
+    ]  # fmt: skip
+
+
+def _packets(version: int) -> list[Any]:
+    data = bytes(range(60))
+    metadata = parse_flow("in_port=5,actions=drop").match
+    rich = parse_flow("in_port=5,reg0=7,metadata=9,ct_state=+trk+new,ct_mark=6,actions=drop").match
+    packet: dict[str, Any] = dict(data=data, total_len=60)
+    found: list[Any] = [
+        m.PacketIn(match=rich, reason="no_match", table=4, cookie=9, variant="nx", **packet),
+        m.PacketIn(match=rich, table=4, cookie=9, userdata=b"abc", variant="nx2", **packet),
+        m.PacketOut(in_port=OFPP_NONE, actions=OLD.actions[1:], data=data),
+    ]
+    if version == 1:
+        return [*found, m.PacketIn(match=metadata, reason="invalid_ttl", **packet)]
+    return [*found, m.PacketIn(match=rich, table=4, cookie=9, **packet)]
+
+
+def _removed(version: int) -> list[Any]:
+    common: dict[str, Any] = dict(
+        priority=9, reason="hard", cookie=7, duration=SECONDS, idle_timeout=11, packet_count=3,
+        byte_count=4,
+    )  # fmt: skip
+    nx = m.FlowRemoved(match=FLOW.match, table=3, variant="nx", **common)
+    if version == 1:
+        return [nx, m.FlowRemoved(match=OLD.match, **common)]
+    return [nx, m.FlowRemoved(match=FLOW.match, table=3, hard_timeout=12, **common)]
+
+
+def _stats(version: int) -> list[Any]:
+    entry: dict[str, Any] = dict(
+        table=3, priority=9, duration=SECONDS, idle_timeout=11, hard_timeout=12, cookie=7,
+        packet_count=3, byte_count=4,
+    )  # fmt: skip
+    old = s.FlowStats(match=OLD.match, actions=OLD.actions, **entry)
+    ages = s.FlowStats(match=FLOW.match, actions=FLOW.actions, idle_age=5, hard_age=None, **entry)
+    new = s.FlowStats(match=INSTRUCTIONS.match, actions=INSTRUCTIONS.actions,
+                      flags=frozenset({"reset_counts"}), **entry)  # fmt: skip
+    port = s.PortStats(port_no=5, duration=0 if version == 1 else SECONDS, **COUNTERS)
+    queue = s.QueueStats(port_no=5, queue_id=6, tx_bytes=7, tx_packets=8, tx_errors=9,
+                         duration=0 if version == 1 else None)  # fmt: skip
+    found: list[Any] = [
+        s.DescRequest(),
+        s.DescReply(mfr_desc="a", hw_desc="b", sw_desc="c", serial_num="d", dp_desc="e"),
+        s.TableStatsRequest(), s.PortStatsRequest(5), s.PortStatsReply((port,)),
+        s.PortDescRequest(), s.PortDescReply((PORT,)),
+        s.QueueStatsRequest(5, 6), s.QueueStatsReply((queue,)), s.AggregateReply(1, 2, 3),
+    ]  # fmt: skip
+    if version == 1:
+        return [
+            *found,
+            s.FlowStatsRequest(table=3, match=OLD.match, out_port=4),
+            s.FlowStatsRequest(variant="nx", **FILTER),
+            s.AggregateRequest(variant="nx", **FILTER), s.AggregateReply(1, 2, 3, "nx"),
+            s.FlowStatsReply((old,)), s.FlowStatsReply((ages, ages), "nx"),
+            s.TableStatsReply((s.TableStats(table=3, name="t", wildcards=5, max_entries=6,
+                                            active_count=7, lookup_count=8, matched_count=9),)),
+        ]  # fmt: skip
+    return [
+        *found,
+        s.FlowStatsRequest(out_group=9, **FILTER), s.AggregateRequest(out_group=9, **FILTER),
+        s.FlowStatsReply((new, new)),
+        s.TableStatsReply((s.TableStats(table=3, active_count=7, lookup_count=8,
+                                        matched_count=9),)),
+        s.GroupStatsRequest(3), s.GroupDescRequest(), s.GroupFeaturesRequest(),
+        s.GroupStatsReply((s.GroupStats(group_id=3, ref_count=4, packet_count=5, byte_count=6,
+                                        duration=SECONDS, buckets=(s.Counter(7, 8),)),)),
+        s.GroupDescReply((s.GroupDesc(3, GroupType.SELECT, BUCKETS),)),
+        s.GroupFeatures(5, 6, (7, 8, 9, 10), (11, 12, 13, 14)),
+        s.MeterFeaturesRequest(), s.MeterFeatures(1, 2, 3, 4, 5), s.TableFeaturesRequest(),
+    ]  # fmt: skip
+
+
+def every(version: int) -> list[Any]:
+    """One of each message of a version, and more of those with more forms."""
+    async_bits = ((1, 2), (3, 4), (5, 6))
+    found: list[Any] = [
+        m.Hello(frozenset({1, 4})), m.Error("OFPBRC_BAD_LEN", bytes.fromhex("0102000800000001")), m.EchoRequest(b"x"),
+        m.EchoReply(b"y"), m.FeaturesRequest(), m.ConfigRequest(), m.Config(1, 2),
+        m.SetConfig(3, 4), m.PortStatus("modify", PORT), m.BarrierRequest(), m.BarrierReply(),
+        m.PortMod(port_no=5, hw_addr=9, config=1, mask=2), m.RoleRequest("primary", variant="nx"),
+        m.RoleReply("secondary", variant="nx"), m.FlowModTableId(1), m.SetPacketInFormat(2),
+        m.SetControllerId(7), m.FlowAge(), m.SetAsync(*async_bits, "nx"),
+        m.Error("NXBRC_MUST_BE_ZERO", bytes.fromhex("0102000800000001")),
+        *_flow_mods(version), *_packets(version), *_removed(version), *_stats(version),
+    ]  # fmt: skip
+    if version == 1:
+        features = m.Features(datapath_id=1, n_buffers=2, n_tables=3, capabilities=4, actions=5,
+                              ports=(PORT, PORT))  # fmt: skip
+        return [*found, features, m.SetFlowFormat(2)]
+    return [
+        *found,
+        m.Features(datapath_id=1, n_buffers=2, n_tables=3, auxiliary_id=6, capabilities=4),
+        m.GroupMod("add_or_mod", GroupType.SELECT, 7, BUCKETS),
+        m.RoleRequest("primary", 8), m.RoleReply("secondary", 9), m.AsyncRequest(),
+        m.Async(*async_bits), m.SetAsync(*async_bits), m.PortStatus("add", FAST),
+    ]  # fmt: skip
