@@ -118,6 +118,7 @@ class PolicyApp(BaseApp):  # type: ignore[misc, valid-type]
                 self.switches.apply(self.program)
                 raise
             self.document, self.policy, self.program = document, policy, program
+            self.switches.catch_up(program)
 
     # -- REST -------------------------------------------------------------------------------------
 

@@ -3,11 +3,16 @@
 A change is sent as the difference to what a switch holds (new groups and flows first, old ones
 after), then a barrier; it is done when the switch has answered the barrier, and refused if an
 error came before that.
+
+When a switch connects, it may hold an older policy, by which it goes on forwarding: all flows are
+sent, and then only those of other generations are deleted, so that nothing stops meanwhile.
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
+import random
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -22,6 +27,7 @@ PATIENCE: Final = 10.0
 """Seconds that a switch may take to answer a barrier."""
 
 _POLL: Final = 0.002
+_GENERATIONS: Final = 1 << 16
 
 
 class SwitchRefused(Exception):
@@ -41,10 +47,11 @@ class Batch:
 
 @dataclass
 class Switch:
-    """One connected switch: `held` is what it confirmed."""
+    """One connected switch: `held` is what it confirmed, `cookie` that of our flows there."""
 
     datapath: Any
     id: int
+    cookie: int = 0
     held: Program | None = None
     batch: Batch | None = None
 
@@ -59,11 +66,13 @@ class Switch:
 
 
 class Switches:
-    """All connected switches. `cookie` marks the flows that are ours; others are left alone."""
+    """All connected switches. `app` marks the flows that are ours; others are left alone."""
 
-    def __init__(self, cookie: int) -> None:
-        self.cookie = cookie
+    def __init__(self, app: int) -> None:
+        self._app = app
+        self._generations = itertools.count(random.randrange(_GENERATIONS))
         self._switches: dict[int, Switch] = {}
+        self._sending = hub.Semaphore(1)
 
     # -- what the controller library tells --------------------------------------------------------
 
@@ -132,13 +141,23 @@ class Switches:
         if errors:
             raise SwitchRefused("; ".join(errors[:3]))
 
+    def catch_up(self, program: Program) -> None:
+        """Send `program` to the switches that were sent another one: they connected meanwhile."""
+        for switch in self:
+            if switch.batch is None or switch.batch.program is not program:
+                self._send(switch, program)
+
     def _send(self, switch: Switch, program: Program) -> Batch:
-        """Send the difference; all of it, after a clean slate, if nothing is known to be there."""
+        with self._sending:
+            return self._send_alone(switch, program)
+
+    def _send_alone(self, switch: Switch, program: Program) -> Batch:
+        """Send the difference; all of it, if it is not known what is there."""
         old, switch.held = switch.held, None
         batch = switch.batch = Batch(program)
         datapath = switch.datapath
         messages = (
-            self._anew(datapath, program) if old is None else self._change(datapath, old, program)
+            self._anew(switch, program) if old is None else self._change(switch, old, program)
         )
         for message, text in messages:
             datapath.set_xid(message)
@@ -150,29 +169,30 @@ class Switches:
         datapath.send_msg(barrier)
         return batch
 
-    def _anew(self, datapath: Any, program: Program) -> Iterator[tuple[Any, str]]:
-        yield wire.delete_all(datapath, self.cookie), "delete all flows"
+    def _anew(self, switch: Switch, program: Program) -> Iterator[tuple[Any, str]]:
         for group in program.groups:
-            yield wire.group_delete(datapath, group.id), f"delete group {group.id}"
-            yield wire.group_mod(datapath, group), str(group)
-        yield from self._add(datapath, program.flows)
+            yield wire.group_mod(switch.datapath, group), str(group)
+        generation = next(self._generations) % _GENERATIONS
+        switch.cookie = wire.cookie_of(self._app, generation)
+        yield from self._add(switch, program.flows)
+        for message in wire.delete_others(switch.datapath, switch.cookie):
+            yield message, "delete the flows of before"
 
-    def _change(self, datapath: Any, old: Program, new: Program) -> Iterator[tuple[Any, str]]:
+    def _change(self, switch: Switch, old: Program, new: Program) -> Iterator[tuple[Any, str]]:
         known = {group.id: group for group in old.groups}
         for group in new.groups:
             if known.get(group.id) != group:
-                modify = group.id in known
-                yield wire.group_mod(datapath, group, modify=modify), str(group)
+                yield wire.group_mod(switch.datapath, group), str(group)
         before = set(old.flows)
-        yield from self._add(datapath, (flow for flow in new.flows if flow not in before))
+        yield from self._add(switch, (flow for flow in new.flows if flow not in before))
         kept = {flow.key for flow in new.flows}
         for flow in old.flows:
             if flow.key not in kept:
-                message = wire.flow_mod(datapath, flow, self.cookie, delete=True)
+                message = wire.flow_mod(switch.datapath, flow, switch.cookie, delete=True)
                 yield message, f"delete {flow}"
         for number in known.keys() - {group.id for group in new.groups}:
-            yield wire.group_delete(datapath, number), f"delete group {number}"
+            yield wire.group_delete(switch.datapath, number), f"delete group {number}"
 
-    def _add(self, datapath: Any, flows: Iterable[Flow]) -> Iterator[tuple[Any, str]]:
+    def _add(self, switch: Switch, flows: Iterable[Flow]) -> Iterator[tuple[Any, str]]:
         for flow in flows:
-            yield wire.flow_mod(datapath, flow, self.cookie), str(flow)
+            yield wire.flow_mod(switch.datapath, flow, switch.cookie), str(flow)

@@ -8,7 +8,7 @@ the zeros.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any, Final
 
@@ -18,6 +18,11 @@ from controller.common.framework import nicira_ext, ofproto_v1_3, ofproto_v1_3_p
 _OFP: Final = ofproto_v1_3
 _PARSER: Final = ofproto_v1_3_parser
 _NO_TABLE: Final = 0xFF
+_GENERATION_BITS: Final = 16
+_APP_MASK: Final = (1 << 64) - (1 << _GENERATION_BITS)
+_ADD_OR_MODIFY: Final = 0x8000
+"""OFPGC11_ADD_OR_MOD of OVS (include/openflow/openflow-1.1.h): it may be there or not."""
+
 _MOST_BYTES: Final = 0xFFFF
 
 # Of OVS's lib/ofp-actions.c (NX_CT_F_COMMIT, NX_NAT_F_SRC, NX_NAT_F_DST): the libraries have none.
@@ -108,8 +113,13 @@ def _value(value: f.Value) -> Any:
     return value
 
 
+def cookie_of(app: int, generation: int) -> int:
+    """The cookie of an application's flows: whose they are, and since which (re)connection."""
+    return app << _GENERATION_BITS | generation
+
+
 def flow_mod(datapath: Any, flow: f.Flow, cookie: int, *, delete: bool = False) -> Any:
-    """The message that adds a flow, or that deletes exactly it."""
+    """The message that adds a flow, or that deletes exactly it if it is the application's."""
     instructions = []
     if flow.actions:
         actions = [convert(action) for action in flow.actions]
@@ -119,7 +129,7 @@ def flow_mod(datapath: Any, flow: f.Flow, cookie: int, *, delete: bool = False) 
     return _PARSER.OFPFlowMod(
         datapath,
         cookie=cookie,
-        cookie_mask=(1 << 64) - 1 if delete else 0,
+        cookie_mask=_APP_MASK if delete else 0,
         table_id=flow.table,
         command=_OFP.OFPFC_DELETE_STRICT if delete else _OFP.OFPFC_ADD,
         priority=flow.priority,
@@ -130,27 +140,32 @@ def flow_mod(datapath: Any, flow: f.Flow, cookie: int, *, delete: bool = False) 
     )
 
 
-def delete_all(datapath: Any, cookie: int) -> Any:
-    """The message that deletes every flow with this cookie."""
-    return _PARSER.OFPFlowMod(
-        datapath,
-        cookie=cookie,
-        cookie_mask=(1 << 64) - 1,
-        table_id=_OFP.OFPTT_ALL,
-        command=_OFP.OFPFC_DELETE,
-        out_port=_OFP.OFPP_ANY,
-        out_group=_OFP.OFPG_ANY,
-    )
+def delete_others(datapath: Any, cookie: int) -> Iterator[Any]:
+    """The messages that delete the application's flows of every other generation.
+
+    A switch deletes by bits of the cookie that are equal, not by what is different: so one
+    message a bit of the generation, for the flows that have that bit the other way.
+    """
+    for number in range(_GENERATION_BITS):
+        bit = 1 << number
+        yield _PARSER.OFPFlowMod(
+            datapath,
+            cookie=(cookie & _APP_MASK) | (~cookie & bit),
+            cookie_mask=_APP_MASK | bit,
+            table_id=_OFP.OFPTT_ALL,
+            command=_OFP.OFPFC_DELETE,
+            out_port=_OFP.OFPP_ANY,
+            out_group=_OFP.OFPG_ANY,
+        )
 
 
-def group_mod(datapath: Any, group: f.Group, *, modify: bool = False) -> Any:
-    """The message that adds a select group, or gives an existing one other buckets."""
+def group_mod(datapath: Any, group: f.Group) -> Any:
+    """The message that adds a select group, or gives the one that is there these buckets."""
     buckets = [
         _PARSER.OFPBucket(bucket.weight, actions=[convert(each) for each in bucket.actions])
         for bucket in group.buckets
     ]
-    command = _OFP.OFPGC_MODIFY if modify else _OFP.OFPGC_ADD
-    return _PARSER.OFPGroupMod(datapath, command, _OFP.OFPGT_SELECT, group.id, buckets)
+    return _PARSER.OFPGroupMod(datapath, _ADD_OR_MODIFY, _OFP.OFPGT_SELECT, group.id, buckets)
 
 
 def group_delete(datapath: Any, group: int) -> Any:

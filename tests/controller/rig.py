@@ -199,10 +199,12 @@ def _answers(port: int) -> bool:
 class Bench:
     """The real bridge under the application's control, and the model beside it."""
 
-    def __init__(self, real: RealOvs, controller: Controller) -> None:
+    def __init__(self, real: RealOvs, controller: Controller, since: float | None = None) -> None:
+        """With `since`, the bridge keeps what it holds, and its clock stands there."""
         self.real, self.controller = real, controller
-        self.now = 0.0
-        real.reset()
+        self.now = since or 0.0
+        if since is None:
+            real.reset()
         real.program.vsctl("set-controller", "br0", f"tcp:127.0.0.1:{controller.openflow}")
         self._wait_until_ready()
         self.models: tuple[OvsLane, ...] = (
