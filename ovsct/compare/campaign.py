@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
+from time import sleep
 from typing import Any, Final
 
 from ovsct.compare.case import Case, from_scenario, to_yaml
@@ -211,14 +214,38 @@ def on_processes(jobs: int) -> Callable[[Plan, Iterable[int]], Iterator[Batch]]:
 
     def submit(plan: Plan, numbers: Iterable[int]) -> Iterator[Batch]:
         # A fresh interpreter each: a fork would share the sockets of programs that run here.
-        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        context = get_context("spawn")
+        with ProcessPoolExecutor(jobs, context, initializer=_end_with_parent) as pool:
             yield from _as_completed(pool, plan, numbers)
 
     return submit
 
 
+def _end_with_parent() -> None:
+    """In a worker: if the campaign is killed, stop as after Ctrl-C, and stop the program too."""
+    parent = parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        while True:  # the first ends a batch, and the pool takes the next from its queue
+            os.kill(os.getpid(), signal.SIGINT)
+            sleep(2)
+
+    # In the background of a shell it is ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    Thread(target=watch, daemon=True).start()
+
+
+def _in_worker(plan: Plan, number: int) -> Batch:
+    parent = parent_process()
+    if parent is not None and not parent.is_alive():
+        os._exit(1)
+    return run_batch(plan, number)
+
+
 def _as_completed(pool: Executor, plan: Plan, numbers: Iterable[int]) -> Iterator[Batch]:
-    futures: list[Future[Batch]] = [pool.submit(run_batch, plan, number) for number in numbers]
+    futures: list[Future[Batch]] = [pool.submit(_in_worker, plan, number) for number in numbers]
     try:
         for future in as_completed(futures):
             yield future.result()
