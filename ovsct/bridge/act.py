@@ -40,6 +40,7 @@ ACTIONS: Final[Handlers] = {
     of.Note: act_fields.note,
     of.Conjunction: act_fields.note,
     of.Sample: act_fields.note,
+    of.Meter: act_output.meter,
     of.DebugRecirc: act_output.debug_recirc,
     of.DebugSlow: act_output.debug_slow,
     of.Multipath: act_hash.multipath,

@@ -95,7 +95,8 @@ def learn(ctx: Context, action: of.Learn, _last: bool, _rest: Rest) -> None:
 
 
 def fin_timeout(ctx: Context, action: of.FinTimeout, _last: bool, _rest: Rest) -> None:
-    """fin_timeout: of the flow it stands in."""
+    """fin_timeout: of the flow it stands in; that it is TCP is looked at."""
+    ctx.look(SLOTS["nw_proto"].mask)
     if ctx.rule is not None:
         effect = ReduceTimeouts(ctx.rule, action.idle_timeout, action.hard_timeout)
         ctx.effects.append(effect)

@@ -216,6 +216,14 @@ def exit_(ctx: Context, _action: of.Exit, _last: bool, _rest: Rest) -> None:
     ctx.exit = True
 
 
+def meter(ctx: Context, action: of.Meter, _last: bool, _rest: Rest) -> None:
+    """meter: the datapath polices."""
+    number = ctx.bridge.datapath_meter(action.meter_id)
+    if number is None:
+        raise OvsctError(f"meter {action.meter_id} is not there (OFPMMFC_UNKNOWN_METER)")
+    ctx.odp.append(odp.Meter(number))
+
+
 def debug_recirc(ctx: Context, _action: of.DebugRecirc, _last: bool, rest: Rest) -> bool:
     """debug_recirc: what follows runs after a recirculation."""
     ctx.trigger_freeze()

@@ -14,6 +14,7 @@ from ovsct.openflow.flow import Flow
 
 if TYPE_CHECKING:
     from ovsct.openflow.group import Group
+    from ovsct.openflow.meter import Meter
 
 FRAG_MODES = ("normal", "drop", "nx-match")
 
@@ -25,6 +26,7 @@ class Bridge:
         ports: OpenFlow port numbers. The datapath's numbers are the same.
         flows: the OpenFlow flows; of two with the same match and priority the later one stays.
         groups: the groups.
+        meters: the meters; the datapath numbers them from 0 as they come.
         name: its name.
         frag_mode: ``normal``, ``drop`` or ``nx-match`` (``ovs-ofctl set-frags``).
         zone_timeouts: names of timeout policies by conntrack zone.
@@ -42,6 +44,7 @@ class Bridge:
         flows: Iterable[Flow] = (),
         groups: Iterable[Group] = (),
         *,
+        meters: Iterable[Meter] = (),
         name: str = "br0",
         frag_mode: str = "normal",
         zone_timeouts: Mapping[int, str] | None = None,
@@ -58,6 +61,7 @@ class Bridge:
         self.flow_tables = FlowTables()
         self.tables = self.flow_tables.tables
         self.groups: dict[int, Group] = {group.group_id: group for group in groups}
+        self.meters: list[Meter] = list(meters)
         self.recirc = RecircIds()
         self.kernel_queues = False
         self.max_hash_algorithm = 1
@@ -73,6 +77,11 @@ class Bridge:
     def has_port(self, port: int) -> bool:
         """Whether an output to `port` goes anywhere."""
         return port in self._outputs
+
+    def datapath_meter(self, meter_id: int) -> int | None:
+        """The datapath's number of a meter, None if there is no such meter."""
+        ids = [meter.meter_id for meter in self.meters]
+        return ids.index(meter_id) if meter_id in ids else None
 
     def is_alive(self, port: int) -> bool:
         """Whether `port` is there and up: what group buckets and bundles ask.

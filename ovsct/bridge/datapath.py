@@ -15,6 +15,7 @@ from ovsct.bridge import execute as do
 from ovsct.bridge import odp
 from ovsct.bridge.flow_tables import Effect
 from ovsct.bridge.odp_text import format_actions, format_key
+from ovsct.bridge.police import Policers
 from ovsct.bridge.run import PacketIn, Run
 from ovsct.bridge.translate import translate
 from ovsct.conntrack.netfilter.fragments import refragment
@@ -50,7 +51,6 @@ _RETAG: Final = (odp.PushVlan, odp.PopVlan, odp.PushMpls)
 _RECIRC_MASK: Final = SLOTS["recirc_id"].mask
 _RECIRC_SHIFT: Final = SLOTS["recirc_id"].shift
 _GROUP_MASK: Final = _RECIRC_MASK | SLOTS["in_port"].mask
-
 
 Executor: TypeAlias = Callable[[Packet, Any, Run], bool | None]
 Compiled: TypeAlias = tuple[tuple[Executor, Any], ...]
@@ -98,6 +98,7 @@ class Datapath:
         self._tables_version = -1
         self._now = 0.0
         self._ident = 0
+        self.policers = Policers(bridge.meters)
         self._compilers: dict[type, Compiler] = {
             odp.Output: lambda a, rest, tags: (
                 (self._output_kernel, (a.port, not rest)) if self.kernel else (do.output, a.port)
@@ -122,6 +123,7 @@ class Datapath:
                 do.set_dp_hash,
                 (a.algorithm, a.basis, self.vlan_limit if tags else None),
             ),
+            odp.Meter: lambda a, rest, tags: (do.police, self.policers[a.meter_id]),
             odp.Trunc: lambda a, rest, tags: (do.trunc, a.max_len),
             odp.CheckPktLen: lambda a, rest, tags: (
                 self._check_pkt_len,
@@ -205,10 +207,7 @@ class Datapath:
         return flow
 
     def _follow(self, now: float) -> None:
-        """Follow what packets or others changed in the tables or in what NORMAL learned.
-
-        Done between packets: for the one that learned something, nothing has changed yet.
-        """
+        """Follow what changed in the tables, or in what NORMAL learned, since the last packet."""
         self._now = now
         tables, fdb = self.bridge.flow_tables, self.bridge.fdb
         if tables.version != self._tables_version:

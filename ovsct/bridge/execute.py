@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from ovsct.bridge.police import Policer
 from ovsct.bridge.run import Run
-from ovsct.lane import Output
+from ovsct.lane import Drop, Output
 from ovsct.openflow import hashes
 from ovsct.packet import edit
 from ovsct.packet.fields import CT_STATE_NAMES, SLOTS
@@ -44,6 +45,14 @@ def push_mpls(packet: Packet, argument: tuple[int, int], _run: Run) -> None:
 def pop_mpls(packet: Packet, ethertype: int, _run: Run) -> None:
     """Pop a label."""
     edit.pop_mpls(packet, ethertype)
+
+
+def police(packet: Packet, policer: Policer, run: Run) -> bool:
+    """Ask a meter; True, and the actions end, if the packet is too much for it."""
+    if policer.passes(len(packet.frame), run.now):
+        return False
+    run.drop = Drop.POLICED
+    return True
 
 
 def trunc(packet: Packet, max_len: int, run: Run) -> None:

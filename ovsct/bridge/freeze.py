@@ -44,7 +44,11 @@ def frozen_state(
 
 
 def recirculate(ctx: Context, table: int) -> None:
-    """Emit the recirculation of what is frozen; the translation itself may go on after it."""
+    """Emit the recirculation of what is frozen; the translation itself may go on after it.
+
+    What made a list stop stays in force (OVS ``ctx_cancel_freeze()``): nothing follows a clone in
+    which something froze.
+    """
     state = frozen_state(ctx, table, ctx.frozen_actions, ctx.entry_port)
     number = ctx.bridge.recirc.allocate(state)
     ctx.recirc_ids.append(number)
@@ -56,7 +60,6 @@ def recirculate(ctx: Context, table: int) -> None:
     ctx.freezing = False
     ctx.update_dp_hash = None
     ctx.frozen_actions = []
-    ctx.exit = False
 
 
 def finish_freezing(ctx: Context) -> None:

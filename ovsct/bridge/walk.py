@@ -41,6 +41,9 @@ def walk_actions(ctx: Context, actions: Sequence[of.Action], last: bool) -> None
         is_last = last and at == final and not ctx.action_set
         if handler(ctx, action, is_last, actions[at + 1 :]):
             return
+        if isinstance(action, of.Resubmit | of.GotoTable):
+            # What froze inside the other table is frozen already; go on behind the jump.
+            continue
         if not ctx.failed() and ctx.stopped() and ctx.freezing and not ctx.frozen_actions:
             freeze_unroll(ctx, actions[at:])
             return

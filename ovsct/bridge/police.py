@@ -1,0 +1,61 @@
+"""Meters at work: buckets that fill with time and drain with packets.
+
+The userspace datapath's ``dp_netdev_run_meter()`` (OVS lib/dpif-netdev.c, 3.1), for batches of one
+packet. net/openvswitch/meter.c reckons alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ovsct.openflow.meter import Meter
+
+
+class Policer:
+    """One meter in a datapath. Buckets are full at first."""
+
+    __slots__ = ("_buckets", "_longest", "_used", "bytes", "dropped", "meter", "packets")
+
+    def __init__(self, meter: Meter) -> None:
+        self.meter = meter
+        self.packets = 0
+        self.bytes = 0
+        self.dropped = 0
+        self._buckets = [1000 * (band.burst_size or band.rate) for band in meter.bands]
+        self._longest = max(
+            size // band.rate for size, band in zip(self._buckets, meter.bands, strict=True)
+        )
+        self._used: int | None = None
+
+    def passes(self, size: int, now: float) -> bool:
+        """Whether a packet of `size` bytes at `now` (seconds) goes on. Time counts in whole ms."""
+        moment = int(now * 1000 + 1e-6)
+        elapsed = self._longest if self._used is None else max(moment - self._used, 0)
+        elapsed = min(elapsed, self._longest)
+        self._used = moment
+        self.packets += 1
+        self.bytes += size
+        volume = 1000 if self.meter.packets else 8 * size
+        exceeded = False
+        for at, band in enumerate(self.meter.bands):
+            full = 1000 * (band.burst_size or band.rate)
+            bucket = min(self._buckets[at] + elapsed * band.rate, full)
+            if bucket >= volume:
+                bucket -= volume
+            else:
+                exceeded = True
+            self._buckets[at] = bucket
+        self.dropped += exceeded
+        return not exceeded
+
+
+class Policers(dict[int, Policer]):
+    """The meters of a datapath by number, each set up when it is first asked for."""
+
+    def __init__(self, meters: Sequence[Meter]) -> None:
+        super().__init__()
+        self._meters = meters
+
+    def __missing__(self, number: int) -> Policer:
+        self[number] = made = Policer(self._meters[number])
+        return made
