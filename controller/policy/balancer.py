@@ -125,6 +125,13 @@ class Balancer:
             for backend in service.backends:
                 known = {"ct_state": f.ct_state("+trk-new"), "ct_mark": service.mark(backend)}
                 yield f.flow(_CHOOSE, 90, known, goto=_DELIVER)
+                # What follows before there is an answer is +new still. The kernel's conntrack
+                # leaves it to the commit to translate that; OVS's own has done so already.
+                again = {**new, "ct_mark": service.mark(backend)}
+                give = self._give(service, backend)
+                yield f.flow(_CHOOSE, 85, {**again, **service.to()}, give)
+                there = {"eth_type": f.IPV4, "ipv4_dst": str(backend.address)}
+                yield f.flow(_CHOOSE, 85, {**again, **there}, goto=_DELIVER)
             if not _available(service):
                 continue
             match = {**new, **service.to()}

@@ -132,24 +132,31 @@ class Gateway:
             yield f.flow(table, 25000, {**out, "ipv4_dst": network})
         for each in self.floating:
             inside, outside = str(each.inside), str(each.outside)
-            away = f.Nat("src", outside)
-            yield self._commit(22000, {**out, "ipv4_src": inside}, away, each)
-            yield self._commit(21000, {**into, "ipv4_dst": outside}, f.Nat("dst", inside), each)
+            away, home = f.Nat("src", outside), f.Nat("dst", inside)
+            yield from self._commit(22000, {**out, "ipv4_src": inside}, away, each)
+            yield from self._commit(21000, {**into, "ipv4_dst": outside}, home, each)
         for each in self.dnat:
             protocol, name = _TRANSPORT[each.protocol]
             match = {**into, "ipv4_dst": str(each.address), "ip_proto": protocol, name: each.port}
             to = f.Nat("dst", str(each.to), ports=(each.to_port, each.to_port))
-            yield self._commit(22000, match, to, each)
+            yield from self._commit(22000, match, to, each)
         for number, each in enumerate(self.snat):
             shared = f.Nat("src", str(each.address), ports=each.ports)
-            yield self._commit(_FIRST_SNAT - number, {**out, **_from(each.source)}, shared, each)
+            match = {**out, **_from(each.source)}
+            yield from self._commit(_FIRST_SNAT - number, match, shared, each)
 
     def _commit(
         self, priority: int, match: dict[str, f.Value], nat: f.Nat, rule: Floating | Dnat | Snat
-    ) -> f.Flow:
+    ) -> Iterator[f.Flow]:
         mark = (f.SetField("ct_mark", _mark(rule)),)
         action = f.Ct(self.zone, table=_ROUTE, commit=True, nat=nat, exec=mark)
-        return f.flow(_TRANSLATE, priority, match, action)
+        yield f.flow(_TRANSLATE, priority, match, action)
+        # What follows before there is an answer is +new still. The kernel's conntrack leaves it
+        # to the commit to translate that; OVS's own has done so already when it comes here.
+        common = {name: match[name] for name in ("ct_state", "eth_type", "in_port")}
+        side = "ipv4_src" if nat.kind == "src" else "ipv4_dst"
+        again = {**common, "ct_mark": _mark(rule), side: nat.first}
+        yield f.flow(_TRANSLATE, 24000, again, goto=_ROUTE)
 
     # -- routing ----------------------------------------------------------------------------------
 

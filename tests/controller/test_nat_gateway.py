@@ -64,6 +64,7 @@ def test_nat_gateway(bench: Bench) -> None:
     _answers_arp(bench)
     _floating_address(bench)
     _shared_address(bench)
+    _what_is_sent_again_goes_the_same_way(bench)
     _forwarded_port(bench)
     _nothing_else_passes(bench)
     _errors_come_translated(bench)
@@ -108,6 +109,23 @@ def _shared_address(bench: Bench) -> None:
     assert bench.send(2, back) == [(1, seen)]
     other = udp("10.0.0.3", FAR, 4000, 53, eth_src="02:00:00:00:00:03", eth_dst=IN)
     assert bench.send(1, other) == [(2, udp("203.0.113.3", FAR, 20000, 53, **TO_ISP))]
+
+
+def _what_is_sent_again_goes_the_same_way(bench: Bench) -> None:
+    """Before there is any answer: some conntracks call that +new still, some translate it."""
+    for _ in range(3):
+        there = udp("10.0.0.2", FAR, 3300, 53, **FROM_H2)
+        assert bench.send(1, there) == [(2, udp("203.0.113.1", FAR, 3300, 53, **TO_ISP))]
+        there = tcp("10.0.0.2", FAR, 3300, 443, "S", **FROM_H2)
+        assert bench.send(1, there) == [(2, tcp("203.0.113.1", FAR, 3300, 443, "S", **TO_ISP))]
+        ping = icmp_echo("10.0.0.2", FAR, echo_id=77, **FROM_H2)
+        assert bench.send(1, ping) == [(2, icmp_echo("203.0.113.1", FAR, echo_id=77, **TO_ISP))]
+        there = udp("10.0.0.1", FAR, 3300, 53, **FROM_H1)
+        assert bench.send(1, there) == [(2, udp("203.0.113.10", FAR, 3300, 53, **TO_ISP))]
+        inwards = udp(FAR, "203.0.113.10", 3301, 53, **FROM_ISP)
+        assert bench.send(2, inwards) == [(1, udp(FAR, "10.0.0.1", 3301, 53, **TO_H1))]
+        inwards = tcp(FAR, "203.0.113.1", 3302, 8080, "S", **FROM_ISP)
+        assert bench.send(2, inwards) == [(1, tcp(FAR, "10.0.0.2", 3302, 80, "S", **TO_H2))]
 
 
 def _forwarded_port(bench: Bench) -> None:
