@@ -11,7 +11,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from ovsct.packet.capture import MICROSECOND
 from ovsct.packet.pcap import PcapReader, PcapWriter, write_pcap
-from ovsct.packet.pcapng import PcapngReader, PcapngWriter
+from ovsct.packet.pcapng import PcapngReader
+from ovsct.packet.pcapng_write import PcapngWriter
 
 FRAMES = 100_000
 EPOCH = 1_700_000_000

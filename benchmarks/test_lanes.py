@@ -21,7 +21,7 @@ from ovsct.lanes.ovs_kernel import OvsKernel
 from ovsct.lanes.ovs_userspace import OvsUserspace
 from ovsct.lanes.tc import TcLane
 from ovsct.openflow.text.flow_text import read_flows
-from ovsct.packet.pcapng import PcapngWriter
+from ovsct.packet.pcapng_write import PcapngWriter
 
 LANES: dict[str, Callable[[Bridge], Lane]] = {
     "ovs-userspace": OvsUserspace,

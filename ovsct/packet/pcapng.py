@@ -1,4 +1,4 @@
-"""pcapng, the capture format of Wireshark, with an interface for each port: reading and writing.
+"""pcapng, the capture format of Wireshark, with an interface for each port: reading.
 
 Source: draft-ietf-opsawg-pcapng. A file is a row of blocks (type, length, body, length again),
 in sections that each have a byte order and interfaces of their own. Packets stand in Enhanced,
@@ -11,26 +11,22 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from ovsct.errors import InputError, OvsctError
 from ovsct.packet.capture import (
     ETHERNET,
     MAX_FRAME,
-    NANOSECOND,
     BinaryReader,
-    BinaryWriter,
     Captured,
     Interface,
     Truncated,
-    check_frame,
     check_lengths,
     frame_limit,
     read_at_least,
     read_chunk,
     sniff,
-    split_time,
 )
 
 SECTION: Final = 0x0A0D0D0A
@@ -55,17 +51,17 @@ MAX_BLOCK: Final = 1 << 24
 """Longest block taken, in bytes: INITIAL_MAX_BLOCKSIZE of libpcap's sf-pcapng.c."""
 
 _BYTE_ORDER: Final[dict[bytes, str]] = {b"\x4d\x3c\x2b\x1a": "<", b"\x1a\x2b\x3c\x4d": ">"}
-_UNKNOWN: Final = 0xFFFFFFFFFFFFFFFF
+UNKNOWN_LENGTH: Final = 0xFFFFFFFFFFFFFFFF
 
 _END_OF_OPTIONS: Final = 0
-_IF_NAME: Final = 2
-_IF_TSRESOL: Final = 9
+IF_NAME: Final = 2
+IF_TSRESOL: Final = 9
 _IF_FCSLEN: Final = 13
 _IF_TSOFFSET: Final = 14
 _PACKET_FLAGS: Final = 2
 
 _OPTION_LENGTHS: Final[dict[int, dict[int, int]]] = {
-    INTERFACE: {_IF_TSRESOL: 1, _IF_FCSLEN: 1, _IF_TSOFFSET: 8},
+    INTERFACE: {IF_TSRESOL: 1, _IF_FCSLEN: 1, _IF_TSOFFSET: 8},
     ENHANCED_PACKET: {_PACKET_FLAGS: 4},
     OBSOLETE_PACKET: {_PACKET_FLAGS: 4},
 }
@@ -350,7 +346,7 @@ class PcapngReader:
         self._body(block, 8)
         link, _, snaplen = self._layout.interface.unpack_from(block.data, 8)
         options = self._options(block, 16)
-        resolution = options.get(_IF_TSRESOL, b"\6")[0]  # its high bit: a power of 2, not of 10
+        resolution = options.get(IF_TSRESOL, b"\6")[0]  # its high bit: a power of 2, not of 10
         ticks = int((2 if resolution & 0x80 else 10) ** (resolution & 0x7F))
         offset = 0
         if _IF_TSOFFSET in options:
@@ -362,7 +358,7 @@ class PcapngReader:
             refusal = "has frames with a frame check sequence (expected frames without FCS)"
         limit = frame_limit(snaplen)
         self._sources.append(_Source(len(self.interfaces), ticks, offset, limit, refusal))
-        raw = options.get(_IF_NAME)
+        raw = options.get(IF_NAME)
         try:
             name = None if raw is None else raw.split(b"\0", 1)[0].decode()
         except UnicodeDecodeError as error:
@@ -503,64 +499,3 @@ def read_pcapng(
 ) -> Iterator[Captured]:
     """The records of a pcapng file; see :class:`PcapngReader`, which also has the interfaces."""
     return iter(PcapngReader(file, name, truncated=truncated, origin=origin))
-
-
-class PcapngWriter:
-    """Writes a pcapng file of Ethernet frames: an interface ``p<n>`` for each port, nanoseconds.
-
-    The interfaces of `ports` come first, in that order; that of any other port comes right before
-    its first frame.
-
-    Args:
-        file: a binary file object; nothing but this writer may write to it.
-        ports: ports that get an interface even if no frame comes by.
-        origin: the second since 1970 that `at` counts from.
-    """
-
-    __slots__ = ("_file", "_interfaces", "_origin")
-
-    def __init__(self, file: BinaryWriter, ports: Iterable[int] = (), *, origin: int = 0) -> None:
-        self._file = file
-        self._origin = origin
-        self._interfaces: dict[int, int] = {}
-        self._block(SECTION, struct.pack("<IHHQ", 0x1A2B3C4D, 1, 0, _UNKNOWN))
-        for port in ports:
-            self._interface(port)
-
-    def write(self, at: float, port: int, frame: bytes, original_length: int | None = None) -> None:
-        """Append one frame.
-
-        Args:
-            at: seconds since the origin.
-            port: the bridge port it is on.
-            frame: the frame without FCS.
-            original_length: its bytes on the wire, if it is only the beginning of a frame.
-
-        Raises:
-            OvsctError: the time is before 1970 or past 64 bits of nanoseconds (the year 2554), or
-                the frame is longer than `MAX_FRAME`.
-        """
-        original = check_frame(frame, original_length)
-        seconds, units = split_time(at, self._origin, NANOSECOND)
-        ticks = seconds * NANOSECOND + units
-        if not 0 <= ticks <= _UNKNOWN:
-            raise OvsctError(f"a frame at second {seconds} since 1970 (expected 64 bits of ns)")
-        interface = self._interface(port)
-        head = (interface, ticks >> 32, ticks & 0xFFFFFFFF, len(frame), original)
-        padding = bytes(-len(frame) % 4)
-        self._block(ENHANCED_PACKET, struct.pack("<IIIII", *head) + frame + padding)
-
-    def _interface(self, port: int) -> int:
-        """The interface of a port, described in the file if it is not yet."""
-        index = self._interfaces.get(port)
-        if index is None:
-            index = self._interfaces[port] = len(self._interfaces)
-            name = f"p{port}".encode()
-            options = struct.pack("<HH", _IF_NAME, len(name)) + name + bytes(-len(name) % 4)
-            options += struct.pack("<HHB3x", _IF_TSRESOL, 1, 9) + bytes(4)
-            self._block(INTERFACE, struct.pack("<HHI", ETHERNET, 0, MAX_FRAME) + options)
-        return index
-
-    def _block(self, kind: int, body: bytes) -> None:
-        length = len(body) + 12
-        self._file.write(struct.pack("<II", kind, length) + body + struct.pack("<I", length))

@@ -10,7 +10,7 @@ import pytest
 from ovsct.compare.conversation import Conversation
 from ovsct.compare.event_line import event_line
 from ovsct.lane import Arrival
-from ovsct.packet.pcapng import PcapngWriter
+from ovsct.packet.pcapng_write import PcapngWriter
 
 FLOWS = """\
 table=0,priority=10,ip actions=ct(table=1,zone=4)

@@ -12,7 +12,7 @@ from ovsct.errors import InputError
 from ovsct.lane import Arrival
 from ovsct.packet.build import udp
 from ovsct.packet.pcap import PcapWriter
-from ovsct.packet.pcapng import PcapngWriter
+from ovsct.packet.pcapng_write import PcapngWriter
 
 FRAME = udp("10.0.0.1", "10.0.0.2", 1000, 53)
 

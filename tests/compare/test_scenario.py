@@ -10,7 +10,7 @@ from ovsct.compare.scenario import Scenario, parse_scenario, read_scenario
 from ovsct.errors import InputError
 from ovsct.lane import Arrival
 from ovsct.packet import build
-from ovsct.packet.pcapng import PcapngWriter
+from ovsct.packet.pcapng_write import PcapngWriter
 
 WHOLE = """\
 title: A test

@@ -24,10 +24,10 @@ from ovsct.packet.capture import (
 from ovsct.packet.pcapng import (
     PASSED_OVER,
     PcapngReader,
-    PcapngWriter,
     read_pcapng,
     why_skipped,
 )
+from ovsct.packet.pcapng_write import PcapngWriter
 
 EPOCH = 1_700_000_000
 FRAMES = st.binary(max_size=40)
