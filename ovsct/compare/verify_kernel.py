@@ -30,7 +30,7 @@ from ovsct.packet.describe import describe
 from ovsct.packet.fields import SLOTS
 from ovsct.packet.packet import parse
 
-_MTU: Final = 1500
+_MTU: Final = 2000
 _GRE: Final = 47
 
 
