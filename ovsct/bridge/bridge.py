@@ -31,7 +31,7 @@ class Bridge:
         frag_mode: ``normal``, ``drop`` or ``nx-match`` (``ovs-ofctl set-frags``).
         zone_timeouts: names of timeout policies by conntrack zone.
 
-    `ports_down` holds ports without a link; `max_hash_algorithm` is the last of the algorithms for
+    `ports_down` holds ports without a link (see :meth:`set_port_state`); `max_hash_algorithm` is the last of the algorithms for
     dp_hash that the datapath has (0: L4, 1: symmetric L4).
 
     Raises:
@@ -77,6 +77,14 @@ class Bridge:
     def has_port(self, port: int) -> bool:
         """Whether an output to `port` goes anywhere."""
         return port in self._outputs
+
+    def set_port_state(self, port: int, up: bool) -> None:
+        """Take the link of a port up or down: who watches it decides again."""
+        if up:
+            self.ports_down.discard(port)
+        else:
+            self.ports_down.add(port)
+        self.flow_tables.version += 1
 
     def datapath_meter(self, meter_id: int) -> int | None:
         """The datapath's number of a meter, None if there is no such meter."""
