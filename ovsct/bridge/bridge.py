@@ -31,8 +31,8 @@ class Bridge:
         frag_mode: ``normal``, ``drop`` or ``nx-match`` (``ovs-ofctl set-frags``).
         zone_timeouts: names of timeout policies by conntrack zone.
 
-    `ports_down` holds ports without a link (see :meth:`set_port_state`); `max_hash_algorithm` is the last of the algorithms for
-    dp_hash that the datapath has (0: L4, 1: symmetric L4).
+    `ports_down` holds ports without a link (see :meth:`set_port_state`); `max_hash_algorithm` is
+    the last of the algorithms for dp_hash that the datapath has (0: L4, 1: symmetric L4).
 
     Raises:
         InputError: a flow overlaps another and asks not to; an unknown fragment mode.
