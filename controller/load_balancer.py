@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from controller.common.app import PolicyApp
+from controller.common.document import Node
 from controller.policy import balancer
 
 
@@ -11,4 +12,7 @@ class LoadBalancer(PolicyApp):
 
     COOKIE = 0x6677_0004
     SECTIONS = balancer.SECTIONS
-    PARSE = staticmethod(balancer.parse)
+
+    def read(self, document: Node) -> balancer.Balancer:
+        """The policy that a document says."""
+        return balancer.parse(document)

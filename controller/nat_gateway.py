@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from controller.common.app import PolicyApp
+from controller.common.document import Node
 from controller.policy import nat
 
 
@@ -11,4 +12,7 @@ class NatGateway(PolicyApp):
 
     COOKIE = 0x6677_0003
     SECTIONS = nat.SECTIONS
-    PARSE = staticmethod(nat.parse)
+
+    def read(self, document: Node) -> nat.Gateway:
+        """The policy that a document says."""
+        return nat.parse(document)

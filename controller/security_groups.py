@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from controller.common.app import PolicyApp
+from controller.common.document import Node
 from controller.policy import groups
 
 
@@ -11,4 +12,7 @@ class SecurityGroupsApp(PolicyApp):
 
     COOKIE = 0x6677_0002
     SECTIONS = groups.SECTIONS
-    PARSE = staticmethod(groups.parse)
+
+    def read(self, document: Node) -> groups.SecurityGroups:
+        """The policy that a document says."""
+        return groups.parse(document)

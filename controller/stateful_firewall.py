@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from controller.common.app import PolicyApp
+from controller.common.document import Node
 from controller.policy import firewall
 
 
@@ -11,4 +12,7 @@ class StatefulFirewall(PolicyApp):
 
     COOKIE = 0x6677_0001
     SECTIONS = firewall.SECTIONS
-    PARSE = staticmethod(firewall.parse)
+
+    def read(self, document: Node) -> firewall.Firewall:
+        """The policy that a document says."""
+        return firewall.parse(document)

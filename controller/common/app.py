@@ -38,19 +38,18 @@ class Policy(Protocol):
         ...
 
 
-class PolicyApp(BaseApp):  # type: ignore[misc, valid-type]
-    """One application. A subclass names its cookie, its sections and what reads its policy."""
+class PolicyApp(BaseApp):  # type: ignore[misc]
+    """One application. A subclass names its cookie and its sections, and reads its policy."""
 
     OFP_VERSIONS: ClassVar = [ofproto_v1_3.OFP_VERSION]
     COOKIE: ClassVar[int]
     SECTIONS: ClassVar[tuple[str, ...]]
-    PARSE: ClassVar[Callable[[Node], Policy]]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         try:
             settings = from_environment()
-            self.policy = self._parse(settings.document)
+            self.policy = self.read(settings.document)
         except PolicyError as error:
             raise SystemExit(str(error)) from error
         self.document = settings.document
@@ -98,8 +97,13 @@ class PolicyApp(BaseApp):  # type: ignore[misc, valid-type]
 
     # -- the policy -------------------------------------------------------------------------------
 
-    def _parse(self, document: Node) -> Policy:
-        return type(self).PARSE(document)
+    def read(self, document: Node) -> Policy:
+        """The policy that a document says.
+
+        Raises:
+            PolicyError: with the place of what is wrong.
+        """
+        raise NotImplementedError
 
     def change(self, edit: Callable[[Node], Node]) -> None:
         """Take another policy over, once every switch has: all of it, or nothing.
@@ -110,7 +114,7 @@ class PolicyApp(BaseApp):  # type: ignore[misc, valid-type]
         """
         with self._changing:
             document = edit(self.document)
-            policy = self._parse(document)
+            policy = self.read(document)
             program = policy.compile()
             try:
                 self.switches.apply(program)

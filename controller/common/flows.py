@@ -16,6 +16,8 @@ Network: TypeAlias = "IPv4Network | IPv6Network"
 Value: TypeAlias = "int | str | tuple[int, int] | tuple[str, str] | Network"
 """What a field is matched on: a number, an address, either with its mask, or a prefix."""
 
+Match: TypeAlias = "Mapping[str, Value]"
+
 IPV4, IPV6, ARP = 0x0800, 0x86DD, 0x0806
 ICMP, TCP, UDP, ICMPV6, SCTP = 1, 6, 17, 58, 132
 

@@ -67,10 +67,10 @@ class Service:
     by_client: bool
     backends: tuple[Backend, ...]
 
-    def to(self) -> dict[str, f.Value]:
+    def to(self) -> f.Match:
         """What goes to the service."""
         number, _, destination = _TRANSPORT[self.protocol]
-        match: dict[str, f.Value] = {"eth_type": f.IPV4, "ipv4_dst": str(self.address)}
+        match: f.Match = {"eth_type": f.IPV4, "ipv4_dst": str(self.address)}
         return {**match, "ip_proto": number, destination: self.port}
 
     def mark(self, backend: Backend) -> int:
@@ -106,35 +106,38 @@ class Balancer:
         reply = f.Ct(self.zone, table=_REPLY, nat=f.Nat())
         for service in self.services:
             yield arp.answer(_ENTRY, 100, service.mac, service.address, {})
-            to: dict[str, f.Value] = {"eth_type": f.IPV4, "ipv4_dst": str(service.address)}
+            to: f.Match = {"eth_type": f.IPV4, "ipv4_dst": str(service.address)}
             yield f.flow(_ENTRY, 100, service.to(), known)
             yield f.flow(_ENTRY, 100, {**to, "ip_proto": f.ICMP}, known)  # errors
             yield f.flow(_ENTRY, 90, to)
             number, source, _ = _TRANSPORT[service.protocol]
             for backend in service.backends:
-                from_: dict[str, f.Value] = {"eth_type": f.IPV4, "ipv4_src": str(backend.address)}
-                match = {**from_, "ip_proto": number, source: backend.port}
+                from_: f.Match = {"eth_type": f.IPV4, "ipv4_src": str(backend.address)}
+                match: f.Match = {**from_, "ip_proto": number, source: backend.port}
                 yield f.flow(_ENTRY, 80, match, reply)
                 yield f.flow(_ENTRY, 80, {**from_, "ip_proto": f.ICMP}, reply)
 
     def _choose(self) -> Iterator[f.Flow]:
         yield f.flow(_CHOOSE, 0, {})
         yield f.flow(_CHOOSE, 100, {"ct_state": f.ct_state("+trk+inv")})
-        new = {"ct_state": f.ct_state("+trk+new-rel")}
+        new: f.Match = {"ct_state": f.ct_state("+trk+new-rel")}
         for service in self.services:
             for backend in service.backends:
-                known = {"ct_state": f.ct_state("+trk-new"), "ct_mark": service.mark(backend)}
+                known: f.Match = {
+                    "ct_state": f.ct_state("+trk-new"),
+                    "ct_mark": service.mark(backend),
+                }
                 yield f.flow(_CHOOSE, 90, known, goto=_DELIVER)
                 # What follows before there is an answer is +new still. The kernel's conntrack
                 # leaves it to the commit to translate that; OVS's own has done so already.
-                again = {**new, "ct_mark": service.mark(backend)}
+                again: f.Match = {**new, "ct_mark": service.mark(backend)}
                 give = self._give(service, backend)
                 yield f.flow(_CHOOSE, 85, {**again, **service.to()}, give)
-                there = {"eth_type": f.IPV4, "ipv4_dst": str(backend.address)}
+                there: f.Match = {"eth_type": f.IPV4, "ipv4_dst": str(backend.address)}
                 yield f.flow(_CHOOSE, 85, {**again, **there}, goto=_DELIVER)
             if not _available(service):
                 continue
-            match = {**new, **service.to()}
+            match: f.Match = {**new, **service.to()}
             if not service.by_client:
                 yield f.flow(_CHOOSE, 80, match, f.ToGroup(self._group_of(service)))
                 continue
@@ -178,7 +181,7 @@ class Balancer:
         yield f.flow(_DELIVER, 0, {})
         for service in self.services:
             for backend in service.backends:
-                match = {"eth_type": f.IPV4, "ipv4_dst": str(backend.address)}
+                match: f.Match = {"eth_type": f.IPV4, "ipv4_dst": str(backend.address)}
                 to = f.SetField("eth_dst", backend.mac)
                 yield f.flow(_DELIVER, 100, match, to, f.Output(f.NORMAL))
 

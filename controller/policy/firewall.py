@@ -44,9 +44,9 @@ class Rule:
     destinations: tuple[Network, ...]
     service: Service
 
-    def matches(self) -> list[dict[str, f.Value]]:
+    def matches(self) -> list[f.Match]:
         """The matches that together are the rule."""
-        port: dict[str, f.Value] = {} if self.in_port is None else {"in_port": self.in_port}
+        port: f.Match = {} if self.in_port is None else {"in_port": self.in_port}
         families = self.service.families()
         return [
             {**port, **addresses, **service}

@@ -98,25 +98,25 @@ class SecurityGroups:
             if member.trusted:
                 yield f.flow(_ADMISSION, 100, {"in_port": member.port}, goto=_FORWARD)
                 continue
-            ours: dict[str, f.Value] = {"in_port": member.port, "eth_src": member.mac}
+            ours: f.Match = {"in_port": member.port, "eth_src": member.mac}
             for match in _neighbour_messages(member):
                 yield f.flow(_ADMISSION, 100, {**ours, **match}, goto=_FORWARD)
             # What is judged by rules is not what resolves addresses, or one could forge it.
-            forged = {**ours, "eth_type": f.IPV6, "ip_proto": f.ICMPV6}
+            forged: f.Match = {**ours, "eth_type": f.IPV6, "ip_proto": f.ICMPV6}
             for kind in (133, 134, 135, 136, 137):
                 yield f.flow(_ADMISSION, 95, {**forged, "icmpv6_type": kind})
             track = (f.SetField("reg7", member.port), f.Ct("reg7", table=_EGRESS.state))
             for version, eth_type, name in ((4, f.IPV4, "ipv4_src"), (6, f.IPV6, "ipv6_src")):
                 for address in member.owns(version):
-                    match = {**ours, "eth_type": eth_type, name: str(address)}
-                    yield f.flow(_ADMISSION, 90, match, *track)
+                    own = {**ours, "eth_type": eth_type, name: str(address)}
+                    yield f.flow(_ADMISSION, 90, own, *track)
 
     # -- where to --------------------------------------------------------------------------------
 
     def _forward(self) -> Iterator[f.Flow]:
         everywhere = tuple(f.Output(member.port) for member in self.members)
         outside = tuple(f.Output(member.port) for member in self.members if member.trusted)
-        solicit = {"eth_type": f.IPV6, "ip_proto": f.ICMPV6, "eth_dst": _MULTICAST6}
+        solicit: f.Match = {"eth_type": f.IPV6, "ip_proto": f.ICMPV6, "eth_dst": _MULTICAST6}
         yield f.flow(_FORWARD, 0, {}, *outside)
         yield f.flow(_FORWARD, 100, {"eth_type": f.ARP, "eth_dst": _BROADCAST}, *everywhere)
         for kind in (134, _SOLICIT, _ADVERTISE):
@@ -124,10 +124,15 @@ class SecurityGroups:
         for member in self.members:
             if member.trusted:
                 continue
-            to = {"eth_dst": member.mac}
+            to: f.Match = {"eth_dst": member.mac}
             yield f.flow(_FORWARD, 100, {**to, "eth_type": f.ARP}, f.Output(member.port))
             for kind in (134, _SOLICIT, _ADVERTISE):
-                match = {**to, "eth_type": f.IPV6, "ip_proto": f.ICMPV6, "icmpv6_type": kind}
+                match: f.Match = {
+                    **to,
+                    "eth_type": f.IPV6,
+                    "ip_proto": f.ICMPV6,
+                    "icmpv6_type": kind,
+                }
                 yield f.flow(_FORWARD, 100, match, f.Output(member.port))
             judge = (
                 f.SetField("reg0", 0),
@@ -153,9 +158,9 @@ class SecurityGroups:
             remote = self._addresses_in(rule.remote_group)
             if not remote:
                 return  # nobody is in that group
-        ends = (remote, ()) if rule.ingress else ((), remote)
+        sources, destinations = (remote, ()) if rule.ingress else ((), remote)
         stage = _INGRESS if rule.ingress else _EGRESS
-        for addresses in pairs(*ends, rule.service.families()):
+        for addresses in pairs(sources, destinations, rule.service.families()):
             for service in rule.service.matches():
                 yield stage.allow(HIGHEST, {"reg7": port, **addresses, **service})
 
@@ -169,21 +174,21 @@ class SecurityGroups:
         )
 
 
-def _neighbour_messages(member: Member) -> Iterator[dict[str, f.Value]]:
+def _neighbour_messages(member: Member) -> Iterator[f.Match]:
     """The ARP and neighbour discovery that a port may send: about itself, and questions."""
     for address in member.owns(4):
         yield {"eth_type": f.ARP, "arp_sha": member.mac, "arp_spa": str(address)}
     if member.owns(4):  # the probe of RFC 5227
         yield {"eth_type": f.ARP, "arp_sha": member.mac, "arp_op": 1, "arp_spa": "0.0.0.0"}
-    icmp: dict[str, f.Value] = {"eth_type": f.IPV6, "ip_proto": f.ICMPV6}
+    icmp: f.Match = {"eth_type": f.IPV6, "ip_proto": f.ICMPV6}
     for address in member.owns(6):
-        source = {**icmp, "ipv6_src": str(address)}
+        source: f.Match = {**icmp, "ipv6_src": str(address)}
         yield {**source, "icmpv6_type": _SOLICIT_ROUTER}
         yield {**source, "icmpv6_type": _SOLICIT}
         for target in member.owns(6):
             yield {**source, "icmpv6_type": _ADVERTISE, "ipv6_nd_target": str(target)}
     for target in member.owns(6):  # duplicate address detection of RFC 4862
-        match = {"ipv6_src": "::", "icmpv6_type": _SOLICIT, "ipv6_nd_target": str(target)}
+        match: f.Match = {"ipv6_src": "::", "icmpv6_type": _SOLICIT, "ipv6_nd_target": str(target)}
         yield {**icmp, **match}
 
 

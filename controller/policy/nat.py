@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
-from typing import Final
+from typing import Final, TypeAlias
 
 from controller.common import flows as f
 from controller.common.document import Node, PortRange
@@ -81,6 +81,9 @@ class Snat:
     ports: PortRange | None
 
 
+Rule: TypeAlias = Floating | Dnat | Snat
+
+
 @dataclass(frozen=True, slots=True)
 class Gateway:
     """The whole policy."""
@@ -102,7 +105,8 @@ class Gateway:
         """What the gateway answers ARP for outside."""
         found = [self.outside.address]
         found += [each.outside for each in self.floating]
-        found += [each.address for each in (*self.dnat, *self.snat)]
+        found += [each.address for each in self.dnat]
+        found += [each.address for each in self.snat]
         return list(dict.fromkeys(found))
 
     def _entry(self) -> Iterator[f.Flow]:
@@ -112,7 +116,7 @@ class Gateway:
         for side, addresses in sides:
             for address in addresses:
                 yield arp.answer(_ENTRY, 100, side.mac, address, {"in_port": side.port})
-            match = {"in_port": side.port, "eth_type": f.IPV4, "eth_dst": side.mac}
+            match: f.Match = {"in_port": side.port, "eth_type": f.IPV4, "eth_dst": side.mac}
             yield f.flow(_ENTRY, 90, match, undo)
 
     # -- translation ------------------------------------------------------------------------------
@@ -121,33 +125,37 @@ class Gateway:
         table = _TRANSLATE
         yield f.flow(table, 0, {})
         yield f.flow(table, 30100, {"ct_state": f.ct_state("+trk+inv")})
-        for rule in (*self.floating, *self.dnat, *self.snat):
-            known = {"ct_state": f.ct_state("+trk-new"), "ct_mark": _mark(rule)}
+        rules: list[Rule] = [*self.floating, *self.dnat, *self.snat]
+        for rule in rules:
+            known: f.Match = {"ct_state": f.ct_state("+trk-new"), "ct_mark": _mark(rule)}
             yield f.flow(table, 30000, known, goto=_ROUTE)
-        new: dict[str, f.Value] = {"ct_state": f.ct_state("+trk+new-rel"), "eth_type": f.IPV4}
+        new: f.Match = {"ct_state": f.ct_state("+trk+new-rel"), "eth_type": f.IPV4}
         out = {**new, "in_port": self.inside.port}
         into = {**new, "in_port": self.outside.port}
         kept = [self.inside.network, *map(IPv4Network, self.outside_addresses())]
         for network in dict.fromkeys(kept):
             yield f.flow(table, 25000, {**out, "ipv4_dst": network})
-        for each in self.floating:
-            inside, outside = str(each.inside), str(each.outside)
+        for pair in self.floating:
+            inside, outside = str(pair.inside), str(pair.outside)
             away, home = f.Nat("src", outside), f.Nat("dst", inside)
-            yield from self._commit(22000, {**out, "ipv4_src": inside}, away, each)
-            yield from self._commit(21000, {**into, "ipv4_dst": outside}, home, each)
-        for each in self.dnat:
-            protocol, name = _TRANSPORT[each.protocol]
-            match = {**into, "ipv4_dst": str(each.address), "ip_proto": protocol, name: each.port}
-            to = f.Nat("dst", str(each.to), ports=(each.to_port, each.to_port))
-            yield from self._commit(22000, match, to, each)
-        for number, each in enumerate(self.snat):
-            shared = f.Nat("src", str(each.address), ports=each.ports)
-            match = {**out, **_from(each.source)}
-            yield from self._commit(_FIRST_SNAT - number, match, shared, each)
+            yield from self._commit(22000, {**out, "ipv4_src": inside}, away, pair)
+            yield from self._commit(21000, {**into, "ipv4_dst": outside}, home, pair)
+        for door in self.dnat:
+            protocol, name = _TRANSPORT[door.protocol]
+            match: f.Match = {
+                **into,
+                "ipv4_dst": str(door.address),
+                "ip_proto": protocol,
+                name: door.port,
+            }
+            to = f.Nat("dst", str(door.to), ports=(door.to_port, door.to_port))
+            yield from self._commit(22000, match, to, door)
+        for number, pool in enumerate(self.snat):
+            shared = f.Nat("src", str(pool.address), ports=pool.ports)
+            hosts = {**out, **_from(pool.source)}
+            yield from self._commit(_FIRST_SNAT - number, hosts, shared, pool)
 
-    def _commit(
-        self, priority: int, match: dict[str, f.Value], nat: f.Nat, rule: Floating | Dnat | Snat
-    ) -> Iterator[f.Flow]:
+    def _commit(self, priority: int, match: f.Match, nat: f.Nat, rule: Rule) -> Iterator[f.Flow]:
         mark = (f.SetField("ct_mark", _mark(rule)),)
         action = f.Ct(self.zone, table=_ROUTE, commit=True, nat=nat, exec=mark)
         yield f.flow(_TRANSLATE, priority, match, action)
@@ -155,17 +163,17 @@ class Gateway:
         # to the commit to translate that; OVS's own has done so already when it comes here.
         common = {name: match[name] for name in ("ct_state", "eth_type", "in_port")}
         side = "ipv4_src" if nat.kind == "src" else "ipv4_dst"
-        again = {**common, "ct_mark": _mark(rule), side: nat.first}
+        again: f.Match = {**common, "ct_mark": _mark(rule), side: nat.first}
         yield f.flow(_TRANSLATE, 24000, again, goto=_ROUTE)
 
     # -- routing ----------------------------------------------------------------------------------
 
     def _route(self) -> Iterator[f.Flow]:
-        ip: dict[str, f.Value] = {"eth_type": f.IPV4}
+        ip: f.Match = {"eth_type": f.IPV4}
         for neighbour in self.neighbours:
             for side in (self.inside, self.outside):
                 if neighbour.address in side.network:
-                    match = {**ip, "ipv4_dst": str(neighbour.address)}
+                    match: f.Match = {**ip, "ipv4_dst": str(neighbour.address)}
                     yield f.flow(_ROUTE, 100, match, *_send(side, neighbour.mac))
         for side in (self.inside, self.outside):  # on the link, but no neighbour that is known
             yield f.flow(_ROUTE, 50, {**ip, "ipv4_dst": side.network})
@@ -184,11 +192,11 @@ def _send(side: Side, mac: str) -> tuple[f.Action, ...]:
     )
 
 
-def _from(network: IPv4Network) -> dict[str, f.Value]:
+def _from(network: IPv4Network) -> f.Match:
     return {"ipv4_src": network} if network.prefixlen else {}
 
 
-def _mark(rule: Floating | Dnat | Snat) -> int:
+def _mark(rule: Rule) -> int:
     """The same number for the same rule, in every run; never 0, which is no mark."""
     return zlib.crc32(repr(rule).encode()) or 1
 
@@ -228,7 +236,10 @@ def _check(fields: dict[str, Node], gateway: Gateway) -> None:
         _must_be_in(fields["gateway"], gateway.next_hop, gateway.outside.network)
         _must_be_known(fields["gateway"], gateway.next_hop, known)
     taken: dict[object, str] = {gateway.outside.address: "the gateway"}
-    owned = {gateway.inside.address: "the gateway", gateway.outside.address: "the gateway"}
+    owned: dict[object, str] = {
+        gateway.inside.address: "the gateway",
+        gateway.outside.address: "the gateway",
+    }
     for neighbour, item in zip(gateway.neighbours, _items(fields, "neighbours"), strict=True):
         _must_be_new(item, neighbour.address, neighbour.name, owned)
         if neighbour.address not in gateway.inside.network:
@@ -244,13 +255,11 @@ def _check(fields: dict[str, Node], gateway: Gateway) -> None:
         _must_be_known(item, rule.to, known)
         place = f"{rule.protocol} port {rule.port} of {rule.address}"
         _must_be_new(item, place, rule.name, taken)
-    for shared, item in zip(
-        (*gateway.dnat, *gateway.snat),
-        (*_items(fields, "dnat"), *_items(fields, "snat")),
-        strict=True,
-    ):
-        if shared.address in floating:
-            item.fail(f"{shared.address} is the floating address {floating[shared.address]!r}")
+    shared = [each.address for each in gateway.dnat] + [each.address for each in gateway.snat]
+    items = (*_items(fields, "dnat"), *_items(fields, "snat"))
+    for address, item in zip(shared, items, strict=True):
+        if address in floating:
+            item.fail(f"{address} is the floating address {floating[address]!r}")
 
 
 def _items(fields: dict[str, Node], section: str) -> tuple[Node, ...]:

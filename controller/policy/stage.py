@@ -55,8 +55,8 @@ class Stage:
 
     def _state(self) -> list[f.Flow]:
         table = self.state
-        reply = {"ct_state": f.ct_state("+trk+est+rpl"), "ct_mark": 0}
-        error = {"ct_state": f.ct_state("+trk+rel-new"), "ct_mark": 0}
+        reply: f.Match = {"ct_state": f.ct_state("+trk+est+rpl"), "ct_mark": 0}
+        error: f.Match = {"ct_state": f.ct_state("+trk+rel-new"), "ct_mark": 0}
         return [
             f.flow(table, 100, {"ct_state": f.ct_state("+trk+inv")}),
             self._pass(table, 90, reply),
@@ -74,8 +74,8 @@ class Stage:
         cut = f.Ct(self.zone, commit=True, exec=(f.SetField("ct_mark", _CUT),))
         flows = [f.flow(table, 0, {})]
         for eth_type in (f.IPV4, f.IPV6):  # a switch takes ct only where the match says IP
-            opened = {"eth_type": eth_type, "ct_state": f.ct_state("+trk+new"), "reg0": 1}
-            known = {"eth_type": eth_type, "ct_state": f.ct_state("+trk+est")}
+            opened: f.Match = {"eth_type": eth_type, "ct_state": f.ct_state("+trk+new"), "reg0": 1}
+            known: f.Match = {"eth_type": eth_type, "ct_state": f.ct_state("+trk+est")}
             flows += [
                 self._pass(table, 100, opened, commit),
                 self._pass(table, 100, {**known, "reg0": 1, "ct_mark": 0}),

@@ -55,7 +55,6 @@ class Library:
             flags = ["--ofp-listen-host", "127.0.0.1", "--ofp-tcp-listen-port", str(openflow)]
             return [str(_RYU_MANAGER), *flags, f"controller.{app}"]
         address = f"127.0.0.1:{openflow}"
-        # -W: os-ken pulls in eventlet, which warns of itself; it is not asked here.
         return [sys.executable, "-m", "controller", app, "--openflow", address]
 
 
