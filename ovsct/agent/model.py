@@ -6,6 +6,7 @@ to `tell`. Follows OVS ofproto/ofproto.c; refusals are :class:`WireError`, named
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from typing import Final, TypeAlias
 
@@ -14,7 +15,7 @@ from ovsct.agent.punt import Punt, PuntingDatapath, metadata_of
 from ovsct.agent.rules import HIDDEN_TABLE, Filter, Removed, Rule, Rules, groups_of, with_actions
 from ovsct.bridge.datapath import Run
 from ovsct.bridge.mac_learning import MacTable
-from ovsct.errors import InputError
+from ovsct.errors import InputError, OvsctError
 from ovsct.lane import CONTROLLER, Arrival, Drop, Event, Output
 from ovsct.lanes.ovs import OvsLane
 from ovsct.openflow import actions as of
@@ -35,6 +36,8 @@ from ovsct.openflow.wire.numbers import (
 )
 from ovsct.packet.fields import FIELDS, KEY_BITS, SLOTS
 from ovsct.packet.packet import parse
+
+_LOG: Final = logging.getLogger(__name__)
 
 Told: TypeAlias = Removed | Punt
 
@@ -90,7 +93,14 @@ class ModelBridge:
         self.rules.packets_come()
         _count(self._received, port, frame)
         self.datapath.punts.clear()
-        outcome = self.lane.receive(Arrival(self.now, port, frame))
+        try:
+            outcome = self.lane.receive(Arrival(self.now, port, frame))
+        except InputError:
+            raise
+        except OvsctError as error:
+            # A flow does what is not modelled: the packet is lost, the switch is not.
+            _LOG.warning("a packet on port %s was dropped: %s", port, error)
+            return
         self._emit(outcome.out)
         if outcome.drop is Drop.TABLE_MISS and self.wants_misses():
             # OVS has a hidden flow for what no flow matches; with an OpenFlow 1.0 controller it
@@ -109,7 +119,10 @@ class ModelBridge:
         self.rules.packets_come()
         self.datapath.punts.clear()
         run = Run(self.now, False)
-        self.datapath.run_actions(message.data, message.in_port, message.actions, run)
+        try:
+            self.datapath.run_actions(message.data, message.in_port, message.actions, run)
+        except OvsctError as error:
+            raise WireError("OFPBAC_BAD_TYPE", str(error)) from None
         self._emit(run.out)
 
     def _emit(self, outputs: Iterable[Output]) -> None:

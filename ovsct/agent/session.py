@@ -15,6 +15,7 @@ from ovsct.agent.answers import ANSWERS
 from ovsct.agent.clock import nanoseconds
 from ovsct.agent.model import ModelBridge, Told
 from ovsct.agent.rules import Removed
+from ovsct.errors import OvsctError
 from ovsct.openflow.wire import messages as m
 from ovsct.openflow.wire.codec import HEADER, decode, encode, encode_reply, split
 from ovsct.openflow.wire.errors import WireError
@@ -92,6 +93,10 @@ class Session:
         except WireError as error:
             _LOG.debug("refused: %s", error)
             self.refuse(error, data)
+        except OvsctError as error:
+            # Something that a flow leads to is not modelled: this message's fault, not ours.
+            _LOG.warning("refused: %s", error)
+            self.refuse(WireError("OFPBRC_EPERM", str(error)), data)
 
     def _negotiate(self, data: bytes) -> None:
         """The first message must be a Hello (OVS lib/vconn.c vcs_recv_hello())."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from ovsct.bridge import odp
 from ovsct.bridge.act import ACTIONS
@@ -28,11 +28,21 @@ from ovsct.openflow.flow import Flow
 from ovsct.openflow.match import Match
 from ovsct.openflow.text.lexer import items
 from ovsct.openflow.text.match_text import MatchBuilder, format_match
-from ovsct.packet.fields import CT_NEW, CT_STATE_NAMES, CT_TRK, DATAPATH_MASK, SLOTS
+from ovsct.packet.fields import (
+    CT_NEW,
+    CT_STATE_NAMES,
+    CT_TRK,
+    DATAPATH_MASK,
+    SLOTS,
+    VLAN_PRESENT,
+)
 from ovsct.packet.packet import ETH_IPV4, ETH_IPV6, parse
 
 if TYPE_CHECKING:
     from ovsct.agent.model import ModelBridge
+
+_Again: TypeAlias = tuple[int, int, int]
+"""A recirculation to follow: its id, the zone, and the key of the packet before."""
 
 _LINE: Final = "-" * 13
 _WIDE: Final = "=" * 79
@@ -71,8 +81,19 @@ def _format_flow(key: int) -> str:
     if dl_type in (ETH_IPV4, ETH_IPV6):
         names += _PORTS.get(SLOTS["nw_proto"].get(key), ())
     names += [name for name in _IF_SET if SLOTS[name].get(key)]
+    if SLOTS["vlan_tci"].get(key) & VLAN_PRESENT:
+        names.append("vlan_tci1")
     mask = sum(SLOTS[name].mask for name in set(names))
-    return format_match(Match(key & mask, mask))
+    return _format(key, mask)
+
+
+def _format(key: int, mask: int) -> str:
+    """A match as OVS prints it: the packet's type stands there if recirc_id does."""
+    key &= mask
+    first = format_match(Match(key & _FIRST_MASK, mask & _FIRST_MASK))
+    rest = format_match(Match(key & ~_FIRST_MASK, mask & ~_FIRST_MASK))
+    middle = "eth" if mask & SLOTS["recirc_id"].mask else ""
+    return ",".join(part for part in (first, middle, rest) if part)
 
 
 def _format_megaflow(flow: odp.Megaflow) -> str:
@@ -81,11 +102,7 @@ def _format_megaflow(flow: odp.Megaflow) -> str:
     for entry in flow.blame:
         if entry.author.table is None:
             added |= entry.bits & SLOTS["vlan_tci"].mask
-    mask = flow.mask & ~added
-    key = flow.key & mask
-    first = format_match(Match(key & _FIRST_MASK, mask & _FIRST_MASK))
-    rest = format_match(Match(key & ~_FIRST_MASK, mask & ~_FIRST_MASK))
-    return ",".join(part for part in (first, "eth", rest) if part)
+    return _format(flow.key, flow.mask & ~added)
 
 
 def _rule_text(flow: Flow) -> str:
@@ -146,6 +163,28 @@ def _final(model: ModelBridge, key: int) -> int:
     return ctx.flow
 
 
+def _traced(text: str) -> str:
+    """A trace has no side effects: what would go to the controller is not sent."""
+    return text.replace("dont_send=0", "dont_send=1")
+
+
+def _recirculations(actions: Sequence[odp.OdpAction], zone: int = 0) -> Iterator[tuple[int, int]]:
+    """(id, zone of the ct before it) of each recirculation."""
+    for action in actions:
+        match action:
+            case odp.Ct():
+                zone = action.track.zone
+            case odp.Recirc():
+                yield action.recirc_id, zone
+            case odp.Clone():
+                yield from _recirculations(action.actions, zone)
+            case odp.CheckPktLen():
+                yield from _recirculations(action.greater, zone)
+                yield from _recirculations(action.less_equal, zone)
+            case _:
+                pass
+
+
 def _one(model: ModelBridge, key: int) -> tuple[list[str], int, odp.Megaflow]:
     """The lines about one pass, the key at its end, and the megaflow that it makes."""
     translation = translate(model.bridge, key, model.now, side_effects=False, trace=True)
@@ -166,7 +205,7 @@ def _one(model: ModelBridge, key: int) -> tuple[list[str], int, odp.Megaflow]:
         "",
         f"Final flow: {_format_flow(last) if changed else 'unchanged'}",
         f"Megaflow: {_format_megaflow(flow)}",
-        f"Datapath actions: {format_actions(flow.actions)}",
+        f"Datapath actions: {_traced(format_actions(flow.actions))}",
     ]
     if flow.slow is not None:
         lines.append(f"This flow is handled by the userspace slow path because: {flow.slow}")
@@ -218,12 +257,11 @@ def trace(model: ModelBridge, arguments: Sequence[str]) -> str:
         key = packet.key | beside
     lines, last, flow = _one(model, key)
     seen = [flow]
-    queue = [(number, last) for number in flow.recirc_ids]
+    queue = [(*each, last) for each in _recirculations(flow.actions)]
     for _ in range(_MOST_RECIRCULATIONS):
         if not queue:
             break
-        number, before = queue.pop(0)
-        more, flow = _recirculated(model, number, before, states, queue)
+        more, flow = _recirculated(model, queue.pop(0), states, queue)
         seen.append(flow)
         lines += ["", *more]
     for flow in seen:  # an id that only this trace has used goes again
@@ -233,9 +271,10 @@ def trace(model: ModelBridge, arguments: Sequence[str]) -> str:
 
 
 def _recirculated(
-    model: ModelBridge, number: int, before: int, states: list[int], queue: list[tuple[int, int]]
+    model: ModelBridge, which: _Again, states: list[int], queue: list[_Again]
 ) -> tuple[list[str], odp.Megaflow]:
     """The lines about one recirculation; those that follow from it are put into `queue`."""
+    number, zone, before = which
     state = model.bridge.recirc.thaw(number)
     key = SLOTS["recirc_id"].put(before & DATAPATH_MASK, number)
     head = f"recirc({number:#x})"
@@ -247,7 +286,7 @@ def _recirculated(
         names = "|".join(name for name, bit in CT_STATE_NAMES if ct_state & bit)
         hint = " (use --ct-next to customize)" if how.startswith("default") else ""
         head += f" - resume conntrack with {how}{names}{hint}"
-        key = SLOTS["ct_state"].put(key, ct_state)
+        key = SLOTS["ct_zone"].put(SLOTS["ct_state"].put(key, ct_state), zone)
     lines, last, flow = _one(model, key)
-    queue += [(each, last) for each in flow.recirc_ids]
+    queue += [(*each, last) for each in _recirculations(flow.actions)]
     return [_WIDE, head, _WIDE, "", *lines], flow

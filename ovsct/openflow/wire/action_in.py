@@ -92,7 +92,8 @@ def output_trunc(reader: Reader, _: Inside) -> Action:
     return of.Output(port, length)
 
 
-def _packed_bits(field: Field, bits: int) -> Subfield:
+def packed_bits(field: Field, bits: int) -> Subfield:
+    """Bits of a field from the number that holds where they begin and how many there are."""
     return Subfield(field, bits >> 6, (bits & 0x3F) + 1)
 
 
@@ -102,7 +103,7 @@ def output_reg(reader: Reader, _: Inside) -> Action:
     field = pull_field(reader)
     reader.skip(2)
     _must_be_zero(reader, 6, "OFPBAC_BAD_ARGUMENT")
-    return of.OutputField(check_part(_packed_bits(field, bits), written=False))
+    return of.OutputField(check_part(packed_bits(field, bits), written=False))
 
 
 def output_reg2(reader: Reader, _: Inside) -> Action:
@@ -111,7 +112,7 @@ def output_reg2(reader: Reader, _: Inside) -> Action:
     reader.skip(2)
     field = pull_field(reader)
     reader.zeros("NXBRC_MUST_BE_ZERO")
-    return of.OutputField(check_part(_packed_bits(field, bits), written=False))
+    return of.OutputField(check_part(packed_bits(field, bits), written=False))
 
 
 def _reason(number: int) -> str:
@@ -244,7 +245,7 @@ def _entry(reader: Reader, *, maskable: bool) -> tuple[Field, int, int]:
 def load(reader: Reader, _: Inside) -> Action:
     """NXAST_REG_LOAD."""
     bits = reader.number(2)
-    dst = check_part(_packed_bits(pull_field(reader), bits), written=True)
+    dst = check_part(packed_bits(pull_field(reader), bits), written=True)
     value = reader.number(8)
     if value >> dst.width:
         raise WireError("OFPBAC_BAD_ARGUMENT", f"{value:#x} into {dst.width} bits")
@@ -391,7 +392,7 @@ def ct(reader: Reader, inside: Inside) -> Action:
     zone: int | Subfield = zone_bits
     if zone_src:
         field = pull_field(Reader(zone_src.to_bytes(4, "big")))
-        zone = check_part(_packed_bits(field, zone_bits), written=False)
+        zone = check_part(packed_bits(field, zone_bits), written=False)
         if zone.width != 16:
             raise WireError("OFPBAC_BAD_SET_LEN", f"a zone of {zone.width} bits")
     if alg and alg not in ALGS:

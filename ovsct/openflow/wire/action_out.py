@@ -8,6 +8,7 @@ from typing import Any, Final
 from ovsct.openflow import actions as of
 from ovsct.openflow.actions import Action, Subfield
 from ovsct.openflow.text.names import bits_of, whole_mask
+from ovsct.openflow.wire import learned
 from ovsct.openflow.wire.action_in import (
     ALGS,
     CT_COMMIT,
@@ -358,6 +359,13 @@ _PUT: Final[dict[type[Action], Callable[[Any, int], bytes]]] = {
     of.Note: lambda a, v: _nicira(8, a.data),
     of.Exit: lambda a, v: _nicira(17),
     of.WriteMetadata: _write_metadata,
+    of.FinTimeout: lambda a, v: _nicira(*learned.put_fin_timeout(a)),
+    of.Sample: lambda a, v: _nicira(*learned.put_sample(a), 24),
+    of.Multipath: lambda a, v: _nicira(*learned.put_multipath(a), 32),
+    of.Bundle: lambda a, v: _nicira(*learned.put_bundle(a), 32),
+    of.Learn: lambda a, v: _nicira(*learned.put_learn(a), 32),
+    of.DebugSlow: lambda a, v: _nicira(254),
+    of.DebugRecirc: lambda a, v: _nicira(255),
 }  # fmt: skip
 
 

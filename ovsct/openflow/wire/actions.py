@@ -12,6 +12,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from ovsct.openflow import actions as of
 from ovsct.openflow.wire import action_in as read
+from ovsct.openflow.wire import learned as more
 from ovsct.openflow.wire.action_out import put_action
 from ovsct.openflow.wire.buffer import Reader
 from ovsct.openflow.wire.errors import WireError
@@ -83,10 +84,15 @@ _NICIRA: Final[dict[int, Row]] = {
     7: Row(24, False, read.load),
     8: Row(16, True, lambda r, i: of.Note(r.rest())),
     9: Row(24, False, read.tunnel("set_tunnel64", 8)),
+    10: Row(32, False, more.multipath),
+    12: Row(32, True, more.bundle),
+    13: Row(32, True, more.bundle_load),
     14: Row(16, False, read.resubmit_table),
     15: Row(24, False, read.output_reg),
+    16: Row(32, True, more.learn),
     17: Row(16, False, lambda r, i: of.Exit()),
     18: Row(16, False, lambda r, i: of.DecTtl()),
+    19: Row(16, False, more.fin_timeout),
     20: Row(16, False, read.controller),
     21: Row(16, True, read.dec_ttl_ids),
     22: Row(32, False, read.write_metadata),
@@ -96,18 +102,24 @@ _NICIRA: Final[dict[int, Row]] = {
     26: Row(16, False, lambda r, i: of.DecMplsTtl()),
     27: Row(24, False, read.stack_push),
     28: Row(24, False, read.stack_pop),
+    29: Row(24, False, more.sample),
     32: Row(24, False, read.output_reg2),
     33: Row(16, True, read.load2),
     34: Row(16, False, read.conjunction),
     35: Row(24, True, read.ct),
     36: Row(16, True, read.nat),
     37: Row(16, True, read.controller2),
+    38: Row(32, False, more.sample),
     39: Row(16, False, read.output_trunc),
     40: Row(16, False, read.plain(of.Group, 4, 2)),
+    41: Row(32, False, more.sample),
     42: Row(16, True, read.clone),
     43: Row(16, False, lambda r, i: of.CtClear()),
     44: Row(16, False, read.resubmit_table_ct),
+    45: Row(40, True, more.learn2),
     49: Row(24, False, read.check_pkt_larger),
+    254: Row(16, False, lambda r, i: of.DebugSlow()),
+    255: Row(16, False, lambda r, i: of.DebugRecirc()),
 }
 """Nicira's actions by subtype. Those that are not modelled are not here."""
 

@@ -22,19 +22,22 @@ BUCKETS = (
     Bucket(bucket_id=0, actions=OLD.actions[1:], weight=3),
     Bucket(bucket_id=1, actions=FLOW.actions, weight=4, watch_port=2, watch_group=9),
 )
-COUNTERS = dict(
-    rx_packets=1, tx_packets=2, rx_bytes=3, tx_bytes=4, rx_dropped=5, tx_dropped=6, rx_errors=7,
-    tx_errors=8, rx_frame_err=9, rx_over_err=10, rx_crc_err=11, collisions=12,
-)  # fmt: skip
-FILTER: dict[str, Any] = dict(table=3, match=FLOW.match, out_port=4, cookie=5, cookie_mask=7)
+COUNTERS = {
+    "rx_packets": 1, "tx_packets": 2, "rx_bytes": 3, "tx_bytes": 4, "rx_dropped": 5,
+    "tx_dropped": 6, "rx_errors": 7,
+    "tx_errors": 8, "rx_frame_err": 9, "rx_over_err": 10, "rx_crc_err": 11, "collisions": 12,
+}  # fmt: skip
+FILTER: dict[str, Any] = {"table": 3, "match": FLOW.match, "out_port": 4, "cookie": 5,
+"cookie_mask": 7}
+ECHO = bytes.fromhex("0102000800000001")
 SECONDS = 5_250_000_000
 
 
 def _flow_mods(version: int) -> list[Any]:
-    common: dict[str, Any] = dict(
-        table=3, priority=9, idle_timeout=11, hard_timeout=12, out_port=13,
-        flags=frozenset({"send_flow_rem"}),
-    )  # fmt: skip
+    common: dict[str, Any] = {
+        "table": 3, "priority": 9, "idle_timeout": 11, "hard_timeout": 12, "out_port": 13,
+        "flags": frozenset({"send_flow_rem"}),
+    }  # fmt: skip
     if version == 1:
         return [
             m.FlowMod(command="modify", match=OLD.match, actions=OLD.actions, new_cookie=8,
@@ -56,7 +59,7 @@ def _packets(version: int) -> list[Any]:
     data = bytes(range(60))
     metadata = parse_flow("in_port=5,actions=drop").match
     rich = parse_flow("in_port=5,reg0=7,metadata=9,ct_state=+trk+new,ct_mark=6,actions=drop").match
-    packet: dict[str, Any] = dict(data=data, total_len=60)
+    packet: dict[str, Any] = {"data": data, "total_len": 60}
     found: list[Any] = [
         m.PacketIn(match=rich, reason="no_match", table=4, cookie=9, variant="nx", **packet),
         m.PacketIn(match=rich, table=4, cookie=9, userdata=b"abc", variant="nx2", **packet),
@@ -68,10 +71,11 @@ def _packets(version: int) -> list[Any]:
 
 
 def _removed(version: int) -> list[Any]:
-    common: dict[str, Any] = dict(
-        priority=9, reason="hard", cookie=7, duration=SECONDS, idle_timeout=11, packet_count=3,
-        byte_count=4,
-    )  # fmt: skip
+    common: dict[str, Any] = {
+        "priority": 9, "reason": "hard", "cookie": 7, "duration": SECONDS, "idle_timeout": 11,
+        "packet_count": 3,
+        "byte_count": 4,
+    }  # fmt: skip
     nx = m.FlowRemoved(match=FLOW.match, table=3, variant="nx", **common)
     if version == 1:
         return [nx, m.FlowRemoved(match=OLD.match, **common)]
@@ -79,10 +83,11 @@ def _removed(version: int) -> list[Any]:
 
 
 def _stats(version: int) -> list[Any]:
-    entry: dict[str, Any] = dict(
-        table=3, priority=9, duration=SECONDS, idle_timeout=11, hard_timeout=12, cookie=7,
-        packet_count=3, byte_count=4,
-    )  # fmt: skip
+    entry: dict[str, Any] = {
+        "table": 3, "priority": 9, "duration": SECONDS, "idle_timeout": 11,
+        "hard_timeout": 12, "cookie": 7,
+        "packet_count": 3, "byte_count": 4,
+    }  # fmt: skip
     old = s.FlowStats(match=OLD.match, actions=OLD.actions, **entry)
     ages = s.FlowStats(match=FLOW.match, actions=FLOW.actions, idle_age=5, hard_age=None, **entry)
     new = s.FlowStats(match=INSTRUCTIONS.match, actions=INSTRUCTIONS.actions,
@@ -126,13 +131,13 @@ def every(version: int) -> list[Any]:
     """One of each message of a version, and more of those with more forms."""
     async_bits = ((1, 2), (3, 4), (5, 6))
     found: list[Any] = [
-        m.Hello(frozenset({1, 4})), m.Error("OFPBRC_BAD_LEN", bytes.fromhex("0102000800000001")), m.EchoRequest(b"x"),
+        m.Hello(frozenset({1, 4})), m.Error("OFPBRC_BAD_LEN", ECHO), m.EchoRequest(b"x"),
         m.EchoReply(b"y"), m.FeaturesRequest(), m.ConfigRequest(), m.Config(1, 2),
         m.SetConfig(3, 4), m.PortStatus("modify", PORT), m.BarrierRequest(), m.BarrierReply(),
         m.PortMod(port_no=5, hw_addr=9, config=1, mask=2), m.RoleRequest("primary", variant="nx"),
         m.RoleReply("secondary", variant="nx"), m.FlowModTableId(1), m.SetPacketInFormat(2),
         m.SetControllerId(7), m.FlowAge(), m.SetAsync(*async_bits, "nx"),
-        m.Error("NXBRC_MUST_BE_ZERO", bytes.fromhex("0102000800000001")),
+        m.Error("NXBRC_MUST_BE_ZERO", ECHO),
         *_flow_mods(version), *_packets(version), *_removed(version), *_stats(version),
     ]  # fmt: skip
     if version == 1:

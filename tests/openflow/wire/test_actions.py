@@ -93,6 +93,8 @@ def test_the_real_program_reads_the_same(
 ) -> None:
     if version == 1 and any(word in line for word in NEWER):
         pytest.skip("OpenFlow 1.0 says instructions by other actions")
+    if "debug_" in line:
+        pytest.skip("only an ovs-vswitchd with --enable-dummy knows the debugging actions")
     data = _encoded(line, version)
     said = ofp_print(data)
     try:

@@ -15,7 +15,7 @@ from ovsct.openflow.wire.stats_forms import STATS_FORMS
 from tests.openflow.wire.messages import every
 
 CASES = [(version, body) for version in (1, 4) for body in every(version)]
-NAMES = [f"{version}-{type(body).__name__}-{number}" for number, (version, body) in enumerate(CASES)]
+NAMES = [f"{version}-{type(body).__name__}-{n}" for n, (version, body) in enumerate(CASES)]
 
 
 @pytest.mark.parametrize(("version", "body"), CASES, ids=NAMES)
@@ -42,9 +42,8 @@ def test_the_real_program_reads_it(
 
 def test_every_layout_has_its_example() -> None:
     shown = {(version, type(body), getattr(body, "variant", "")) for version, body in CASES}
-    layouts = {
-        (key.version, form.make, form.variant) for key, form in [*FORMS.items(), *STATS_FORMS.items()]
-    }
+    forms = [*FORMS.items(), *STATS_FORMS.items()]
+    layouts = {(key.version, form.make, form.variant) for key, form in forms}
     missing = {(version, make.__name__) for version, make, variant in layouts - shown}
     # Requests and replies of aggregates and of table features that others show as well.
     assert missing == {(1, "AggregateRequest"), (4, "TableFeaturesReply")}
