@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ovsct.compare.case import Case
     from ovsct.compare.verify import Difference, Verifier
 
-JUDGES: Final = ("real-ovs",)
+JUDGES: Final = ("real-ovs", "real-kernel")
 MAX_EXAMPLES: Final = 5
 """Differences that are shrunk and shown; the others are counted."""
 
@@ -35,6 +35,10 @@ MAX_EXAMPLES: Final = 5
     "--profile", type=click.Choice(["all", "conntrack"]), default="all", show_default=True,
     help="What generated cases are mostly about.",
 )
+@click.option(
+    "--kernel", metavar="K",
+    help="Against real-kernel: 6.1, 6.12, uml:V, qemu:V or a path. Default: the first found.",
+)  # fmt: skip
 @click.option("--every-packet", is_flag=True, help="Compare state after every packet.")
 @click.option("--save", metavar="DIR", help="Write the shortest cases that differ there.")
 def verify(
@@ -48,15 +52,27 @@ def verify(
     seed: int,
     first: int,
     profile: str,
+    kernel: str | None,
     every_packet: bool,
     save: str | None,
 ) -> int:
-    """Run the same flows and packets through the model and a real ovs-vswitchd.
+    """Run the same packets through the model and a real program, and compare.
 
-    Compared are outputs, packet-ins, connections, datapath flows and flow counters. What is
-    verified is given by scenario files, by --flows and --events, or by --cases. A difference is
-    shrunk and printed as a scenario; the command then ends with 1.
+    Against real-ovs: outputs, packet-ins, connections, datapath flows and flow counters; what is
+    verified is given by scenario files, by --flows and --events, or by --cases. Against
+    real-kernel: generated TC rule sets (--cases), with outputs, connections and action counters.
+    A difference is shrunk and printed as a scenario; the command then ends with 1.
     """
+    if against == "real-kernel":
+        if cases is None or scenarios or flows or events or every_packet or profile != "all":
+            raise InputError(
+                "real-kernel judges generated rule sets", hint="give --cases N, --seed and --kernel"
+            )
+        from ovsct.cli.verify_kernel import verify_kernel
+
+        return verify_kernel(cases, seed, first, kernel, save)
+    if kernel is not None:
+        raise InputError("--kernel goes with --against real-kernel", token=kernel)
     from ovsct.compare.generate import Profile, generate
     from ovsct.compare.verify import Verifier
 

@@ -16,7 +16,7 @@ from ovsct.compare.events import Happening
 from ovsct.errors import InputError
 from ovsct.lane import Arrival, Connection, Event, Lane, Outcome, Output, Port
 
-JUDGES: Final = frozenset({"real-ovs"})
+JUDGES: Final = frozenset({"real-ovs", "real-kernel"})
 """Lanes that are real programs: their clocks follow the packets, their outputs have no order
 across ports."""
 

@@ -247,6 +247,21 @@ def _lines(text: Text | None) -> Sequence[str]:
     return [] if text is None else ["#"] * (text.line - 1) + text.text.splitlines()
 
 
+def _real_kernel(setup: Setup, _trace: bool, options: dict[str, Any]) -> Lane:
+    from ovsct.oracle.kernel.real_kernel import RealKernel
+
+    script = setup.tc_script
+    if script is None:
+        raise InputError(
+            "the lane real-kernel needs tc commands", hint="give --tc-script FILE"
+        )
+    for option in options:
+        if option not in ("kernel", "mtu"):
+            raise InputError("the lane real-kernel has no such option", token=option,
+                             expected="kernel or mtu")  # fmt: skip
+    return RealKernel(script.text, setup.ports, file=script.name, **options)
+
+
 LANES: Final[dict[str, Make]] = {
     "ovs-userspace": _bridge_lane("ovs-userspace", "ovs_userspace", "OvsUserspace"),
     "ovs-kernel": _bridge_lane("ovs-kernel", "ovs_kernel", "OvsKernel"),
@@ -254,8 +269,9 @@ LANES: Final[dict[str, Make]] = {
     "tc-script": _tc_script,
     "hw": _bridge_lane("hw", "hw", "HwLane"),
     "real-ovs": _real_ovs,
+    "real-kernel": _real_kernel,
 }
 """Every lane by its name."""
 
-MODELS: Final = frozenset(LANES) - {"real-ovs"}
+MODELS: Final = frozenset(LANES) - {"real-ovs", "real-kernel"}
 """The lanes that are models: deterministic, with an order of outputs across ports."""
