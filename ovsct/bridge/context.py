@@ -7,7 +7,7 @@ the datapath's packet looks like after the actions emitted so far, `mask` what h
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from ovsct.bridge.flow_tables import Effect
 from ovsct.bridge.odp import Author, Blame, OdpAction
@@ -26,6 +26,10 @@ the list; True ends the list."""
 Handlers: TypeAlias = Mapping[type[Action], Handler]
 
 OVS_AUTHOR = "always matched"
+
+
+NO_RULE: Final = (1 << 64) - 1
+"""The cookie of a packet-in behind a thaw that no flow stands for (xlate_actions())."""
 
 
 class Context:
@@ -87,7 +91,7 @@ class Context:
         self.update_dp_hash: tuple[int, int] | None = None
         self.entry_port: int | None = None
         self.orig_priority = 0
-        self.unrolled_cookie = 0
+        self.unrolled_cookie = NO_RULE
         self.reading: Author = Author(None, None, OVS_AUTHOR)
         self.steps: list[Step] | None = [] if trace else None
 

@@ -138,6 +138,10 @@ RULES: dict[str, Rule] = {
         "cookie=0x77,actions=push_mpls:0x8847,pop_mpls:0x800,controller(userdata=01)", TCP,
         ("actions:recirc(0x1)", "rule_cookie=0x77"),
     ),
+    "a_frozen_clone_has_forgotten_the_cookie": Rule(
+        "cookie=0x77,actions=push_mpls:0x8847,pop_mpls:0x800,clone(controller)", TCP,
+        ("rule_cookie=0xffffffffffffffff",),
+    ),
     "a_plain_controller_needs_no_recirculation_behind_mpls": Rule(
         "actions=push_mpls:0x8847,pop_mpls:0x800,controller", TCP, ("actions:userspace(pid=0,",),
     ),
