@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from ovsct.errors import InputError
@@ -69,4 +72,6 @@ def test_a_factory_of_no_lane_is_refused_at_once() -> None:
 
 
 def test_every_lane_of_the_readme_is_there() -> None:
-    assert list(LANES) == ["ovs-userspace", "ovs-kernel", "tc", "tc-script", "hw", "real-ovs"]
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    table = readme.split("## Lanes")[1].split("##")[0]
+    assert re.findall(r"^\| `([a-z-]+)` \|", table, re.MULTILINE) == list(LANES)
