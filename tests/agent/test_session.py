@@ -90,7 +90,9 @@ def test_no_common_version_ends_the_connection(model: ModelBridge) -> None:
 @pytest.mark.parametrize("version", [1, 4])
 def test_a_connection_lives_on_after_a_refusal(model: ModelBridge, version: int) -> None:
     peer = Peer(model, version)
-    for data in ("0163000800000009", "010e000c0000000900000000", "01040010000000090000232000000063"):
+    for data in (
+        "0163000800000009", "010e000c0000000900000000", "01040010000000090000232000000063",
+    ):  # fmt: skip
         peer.session.feed(bytes([version]) + bytes.fromhex(data)[1:])
         (refusal,) = peer.got()
         assert isinstance(refusal, m.Error)
