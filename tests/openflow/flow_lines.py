@@ -344,8 +344,6 @@ fin_timeout()
 sample(probability=12345,collector_set_id=23456,obs_domain_id=34567,obs_point_id=45678)
 sample(probability=1,sampling_port=3,egress)
 sample(probability=65535,sampling_port=LOCAL,ingress)
-debug_recirc
-debug_slow,output:1
 """.strip().split("\n")
 """What actions may look like, under a match on tcp."""
 

@@ -12,6 +12,7 @@ from ovsct.openflow import actions as ofp
 from ovsct.openflow.actions import Action
 from ovsct.openflow.flow import Flow, FlowStats
 from ovsct.openflow.match import Match
+from ovsct.openflow.text.action_format import format_actions
 from ovsct.openflow.text.flow_text import format_flow, parse_flow, read_flows
 from ovsct.packet.fields import FIELDS, SLOTS, UNSUPPORTED
 
@@ -289,3 +290,9 @@ def test_every_action_name_reads_only_as_itself() -> None:
     for word in ("outputt", "norml", "5x", "eth0"):
         with pytest.raises(InputError, match="there is no such action"):
             parse_flow(f"ip actions={word}")
+
+
+@pytest.mark.parametrize("text", ["debug_recirc", "debug_slow,output:1"])
+def test_debug_actions_print_as_they_are_read(text: str) -> None:
+    """Apart from those that ovs-ofctl is asked about: it cannot dump them."""
+    assert format_actions(parse_flow(f"ip actions={text}").actions) == text
