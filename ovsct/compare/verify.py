@@ -180,7 +180,7 @@ class Verifier:
         except VswitchdDied as death:
             self._programs.pop(case.ports).real.close()
             said = _ASSERTION.search(str(death))
-            words = said[0] if said is not None else str(death)
+            words = said[0] if said is not None else str(death).partition(": ")[0]
             verdict.left_out = f"ovs-vswitchd died: {words}"
         return verdict
 
