@@ -11,6 +11,8 @@ from ovsct.errors import InputError
 from ovsct.openflow.actions import Output
 from ovsct.openflow.group import GroupType
 from ovsct.openflow.text.group_text import format_group, parse_group, read_groups
+from ovsct.oracle.ofctl import Refused
+from ovsct.oracle.real_ovs import RealOvs
 
 GROUPS = """
 group_id=1,type=all
@@ -109,3 +111,37 @@ def test_what_is_wrong_is_told_with_its_place(text: str, message: str) -> None:
     with pytest.raises(InputError) as caught:
         read_groups(text, "g")
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        ("group_id=1,type=all,bucket=watch_port=1,output:1", "OFPGMFC_WATCH_UNSUPPORTED"),
+        ("group_id=1,type=indirect,bucket=watch_group=1,output:1", "OFPGMFC_WATCH_UNSUPPORTED"),
+        ("group_id=1,type=all,bucket=bucket_id=0,output:1,bucket=output:2", "OFPGMFC_BAD_BUCKET"),
+        ("group_id=1,type=all,bucket=bucket_id=3,output:1,bucket=bucket_id=3,output:2",
+         "OFPGMFC_BAD_BUCKET"),
+    ],
+)  # fmt: skip
+def test_buckets_that_a_switch_refuses(line: str, error: str) -> None:
+    with pytest.raises(InputError, match=error):
+        parse_group(line)
+
+
+def test_numbers_keep_clear_of_ids_that_follow() -> None:
+    line = "group_id=1,type=all,bucket=output:1,bucket=bucket_id=0,output:2,bucket=output:3"
+    assert [bucket.bucket_id for bucket in parse_group(line).buckets] == [1, 0, 2]
+
+
+@pytest.mark.real_ovs
+def test_the_program_numbers_and_refuses_alike(real_ovs: RealOvs) -> None:
+    good = "group_id=1,type=all,bucket=output:1,bucket=bucket_id=0,output:2,bucket=output:3"
+    real_ovs.reset((), (good,))
+    for line in (
+        "group_id=1,type=all,bucket=watch_port=1,output:1",
+        "group_id=1,type=all,bucket=bucket_id=0,output:1,bucket=output:2",
+    ):
+        with pytest.raises(Refused):
+            real_ovs.reset((), (line,))
+        with pytest.raises(InputError):
+            parse_group(line)
