@@ -31,7 +31,7 @@ def test_jenkins_hash_has_its_published_values(basis: int, value: int) -> None:
 
 
 @pytest.mark.parametrize("fields", SYMMETRIC)
-@pytest.mark.parametrize(("there", "back"), zip(THERE, BACK, strict=True))
+@pytest.mark.parametrize(("there", "back"), list(zip(THERE, BACK, strict=True)))
 def test_both_directions_hash_alike(fields: HashFields, there: str, back: str) -> None:
     assert hash_fields(_key(there), fields, 7) == hash_fields(_key(back), fields, 7)
 
