@@ -297,8 +297,8 @@ def _group_stats(session: Session, message: s.GroupStatsRequest, xid: int) -> No
 
 
 def _group_features(session: Session, _: s.GroupFeaturesRequest, xid: int) -> None:
-    session.reply(s.GroupFeatures(0b0101, 0b0100, (GROUP_MAX, 0, GROUP_MAX, 0),
-                                  (_ACTIONS13, 0, _ACTIONS13, 0)), xid)  # fmt: skip
+    actions = _ACTIONS13
+    session.reply(s.GroupFeatures(0b1111, 0b0111, (GROUP_MAX,) * 4, (actions,) * 4), xid)
 
 
 def _meter_features(session: Session, _: s.MeterFeaturesRequest, xid: int) -> None:

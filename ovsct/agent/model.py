@@ -21,7 +21,7 @@ from ovsct.lanes.ovs import OvsLane
 from ovsct.openflow import actions as of
 from ovsct.openflow.check import check_actions
 from ovsct.openflow.flow import Flow
-from ovsct.openflow.group import Group, GroupType
+from ovsct.openflow.group import Group
 from ovsct.openflow.match import Match
 from ovsct.openflow.wire.errors import WireError, from_input
 from ovsct.openflow.wire.messages import FlowMod, GroupMod, PacketOut, PortDesc
@@ -43,9 +43,6 @@ Told: TypeAlias = Removed | Punt
 
 _LIVE: Final = 4
 _HIDDEN: Final = ("recirc_id", "dp_hash")
-_NOT_YET: Final = {
-    GroupType.SELECT: "select", GroupType.FAST_FAILOVER: "fast failover",
-}  # fmt: skip
 
 
 class ModelBridge:
@@ -193,8 +190,10 @@ class ModelBridge:
         for group in groups_of(actions):
             if group not in self.bridge.groups:
                 raise WireError("OFPBAC_BAD_OUT_GROUP", f"there is no group {group}")
-        if any(isinstance(action, of.Meter) for action in actions):
-            raise WireError("OFPMMFC_INVALID_METER", "meters are not modelled")
+        meters = {meter.meter_id for meter in self.bridge.meters}
+        for action in actions:
+            if isinstance(action, of.Meter) and action.meter_id not in meters:
+                raise WireError("OFPMMFC_INVALID_METER", f"there is no meter {action.meter_id}")
 
     def _add(self, message: FlowMod, version: int) -> None:
         flow = self._flow(message, version)
@@ -254,10 +253,6 @@ class ModelBridge:
             raise WireError("OFPGMFC_GROUP_EXISTS", f"group {ident}")
         if message.command == "modify" and not known:
             raise WireError("OFPGMFC_UNKNOWN_GROUP", f"group {ident}")
-        if message.type in _NOT_YET:
-            raise WireError(
-                "OFPGMFC_BAD_TYPE", f"{_NOT_YET[message.type]} groups are not modelled"
-            )
         for bucket in message.buckets:
             if any(isinstance(action, of.Group) for action in bucket.actions) and (
                 ident in groups_of(bucket.actions)

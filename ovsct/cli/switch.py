@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ovsct.cli.setup import parse_ports, read_text
 from ovsct.lanes.make import Setup, Text, make
+
+if TYPE_CHECKING:
+    from ovsct.agent.switch import Sockets
+    from ovsct.lanes.ovs import OvsLane
 
 
 @click.command()
@@ -70,12 +74,11 @@ def switch(
     asyncio.run(_run(made, sockets))
 
 
-async def _run(lane, sockets) -> None:  # type: ignore[no-untyped-def]
+async def _run(lane: OvsLane, sockets: Sockets) -> None:
     from ovsct.agent.switch import Switch
 
     running = Switch(lane, sockets)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, running.leave)
-    sys.stdout.flush()
     await running.run()

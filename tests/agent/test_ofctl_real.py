@@ -59,6 +59,7 @@ DUMPS = (
     ("queue-stats",),
     ("show",),
     ("get-frags",),
+    ("dump-group-features",),
     ("probe",),
     ("ping",),
 )
@@ -90,6 +91,8 @@ def test_dumps_are_the_same(
 ) -> None:
     for switch in (real, model):
         assert switch.ofctl("add-flows", "-", text=FLOWS) == ""
+    if command[0] == "dump-group-features" and version == "1.0":
+        pytest.skip("Nicira's groups of OpenFlow 1.0 are not there (docs/switch.md)")
     options = VERSIONS[version]
     said = _both(real, model, *options, *command)
     assert said or command[0] == "probe"
@@ -190,6 +193,9 @@ def test_groups(real: Real, model: Modelled) -> None:
     both("add-group", "group_id=2,type=indirect,bucket=output:3")
     assert "OFPGMFC_GROUP_EXISTS" in both("add-group", "group_id=2,type=indirect,bucket=output:3")
     assert "group_id=1" in both("dump-groups")
+    both("add-group", "group_id=3,type=select,bucket=weight:7,output:1,bucket=weight:0,output:2")
+    both("add-group", "group_id=4,type=ff,bucket=watch_port:1,output:1,bucket=watch_port:2,2")
+    assert "watch_port:2" in both("dump-groups")
     both("add-flow", "in_port=1,actions=group:1")
     both("add-flow", "in_port=2,actions=group:2")
     both("mod-group", "group_id=2,type=indirect,bucket=output:4")

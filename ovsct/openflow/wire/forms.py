@@ -14,19 +14,26 @@ from ovsct.openflow.match import Match
 from ovsct.openflow.wire import messages as m
 from ovsct.openflow.wire.action_in import REASONS
 from ovsct.openflow.wire.errors import WireError
+from ovsct.openflow.wire.flow_forms import (
+    FLOW_MOD10,
+    FLOW_MOD13,
+    NX_FLOW_MOD,
+    NX_REMOVED,
+    REMOVED10,
+    REMOVED13,
+)
 from ovsct.openflow.wire.layout import (
     Actions,
     Context,
     Data,
     Form,
-    Instructions,
     Many,
     NxMatch,
-    Of10Match,
     OxmMatch,
     Row,
     Values,
     Zeros,
+    named,
 )
 from ovsct.openflow.wire.numbers import (
     COOKIE_NONE,
@@ -34,12 +41,9 @@ from ovsct.openflow.wire.numbers import (
     NX_VENDOR,
     OF10,
     OF13,
-    TABLE_ALL,
 )
 from ovsct.openflow.wire.properties import PacketInProperties
 from ovsct.packet.fields import FIELDS
-
-_NANO: Final = 1_000_000_000
 
 
 class Key(NamedTuple):
@@ -49,15 +53,6 @@ class Key(NamedTuple):
     type: int
     vendor: int = 0
     subtype: int = 0
-
-
-def _named(values: Values, name: str, table: Any, error: str) -> None:
-    """Replace a number by its name; raises WireError called `error` if it has none."""
-    number = values[name]
-    try:
-        values[name] = table[number]
-    except (IndexError, KeyError):
-        raise WireError(error, f"{name} {number}") from None
 
 
 # Ports -----------------------------------------------------------------------------------------
@@ -122,7 +117,7 @@ class OnePort:
 
 
 def _port_status_in(values: Values, _: Context) -> None:
-    _named(values, "reason", m.PORT_REASONS, "NXBRC_BAD_REASON")
+    named(values, "reason", m.PORT_REASONS, "NXBRC_BAD_REASON")
 
 
 def _port_status_out(values: Values, _: Context) -> None:
@@ -133,203 +128,11 @@ _PORT_STATUS: Final = Form(
     m.PortStatus, [Row("reason:B 7x"), OnePort()], _port_status_in, _port_status_out
 )
 
-# Flows -----------------------------------------------------------------------------------------
-
-_FLAGS: Final = {
-    OF10: {"send_flow_rem": 1, "check_overlap": 2},
-    OF13: {
-        "send_flow_rem": 1, "check_overlap": 2, "reset_counts": 4, "no_packet_counts": 8,
-        "no_byte_counts": 16,
-    },
-}  # fmt: skip
-_EMERGENCY: Final = 4
-
-
-def flags_in(values: Values, version: int) -> None:
-    """The bits of a flow's flags as names; raises WireError for others."""
-    known = _FLAGS[version]
-    if values["flags"] & ~sum(known.values()):
-        raise WireError("OFPFMFC_BAD_FLAGS", f"flags {values['flags']:#x}")
-    values["flags"] = frozenset(name for name, bit in known.items() if values["flags"] & bit)
-
-
-def flags_out(values: Values, version: int) -> None:
-    """Names of flags as bits; what a version has no bit for is left out."""
-    known = _FLAGS[version]
-    values["flags"] = sum(known.get(name, 0) for name in values["flags"])
-
-
-def _flow_mod10_in(values: Values, context: Context) -> None:
-    """Both flow mods of 1.0: the table may stand in the command, and the flags are fewer."""
-    command = values["command"]
-    values["table"] = TABLE_ALL
-    if context.table_ids:
-        command, values["table"] = command & 0xFF, command >> 8
-    values["command"] = command
-    _named(values, "command", m.COMMANDS, "OFPFMFC_BAD_COMMAND")
-    values["modify_cookie"] = values["new_cookie"] != COOKIE_NONE
-    if values["flags"] & _EMERGENCY:
-        timed = values["idle_timeout"] or values["hard_timeout"]
-        raise WireError("OFPFMFC_BAD_EMERG_TIMEOUT" if timed else "OFPFMFC_TABLE_FULL")
-    flags_in(values, OF10)
-    if values["command"] == "add":
-        # In 1.0 an add always resets the counters.
-        values["flags"] |= {"reset_counts"}
-
-
-def _nx_flow_mod_in(values: Values, context: Context) -> None:
-    _flow_mod10_in(values, context)
-    if values["command"] == "add" and values["cookie_mask"]:
-        raise WireError("NXBRC_NXM_INVALID", "an add that asks for a cookie")
-
-
-def _std_flow_mod_in(values: Values, context: Context) -> None:
-    _flow_mod10_in(values, context)
-    if values["exact"]:
-        values["priority"] = 0xFFFF
-
-
-def _flow_mod10_out(values: Values, context: Context) -> None:
-    values["command"] = m.COMMANDS.index(values["command"])
-    if context.table_ids:
-        values["command"] |= values["table"] << 8
-    flags_out(values, OF10)
-
-
-def _flow_mod13_in(values: Values, _: Context) -> None:
-    _named(values, "command", m.COMMANDS, "OFPFMFC_BAD_COMMAND")
-    deletes = values["command"].startswith("delete")
-    if values["command"] == "add":
-        values["new_cookie"], values["cookie"], values["cookie_mask"] = values["cookie"], 0, 0
-    else:
-        values["new_cookie"] = COOKIE_NONE
-    if values["table"] == TABLE_ALL and not deletes:
-        raise WireError("OFPFMFC_BAD_TABLE_ID", "table 255 is for deleting")
-    if not deletes:
-        values["out_group"] = GROUP_ANY
-    values["importance"] = 0
-    flags_in(values, OF13)
-
-
-def _flow_mod13_out(values: Values, _: Context) -> None:
-    if values["command"] == "add":
-        values["cookie"] = values["new_cookie"]
-    elif values["table"] == TABLE_ALL and not values["command"].startswith("delete"):
-        values["table"] = 0
-    values["command"] = m.COMMANDS.index(values["command"])
-    flags_out(values, OF13)
-
-
-_FLOW_MOD10: Final = Form(
-    m.FlowMod,
-    [
-        Of10Match(),
-        Row("new_cookie:Q command:H idle_timeout:H hard_timeout:H priority:H buffer_id:I"
-            " out_port:H flags:H"),
-        Actions(),
-    ],
-    _std_flow_mod_in,
-    _flow_mod10_out,
-)  # fmt: skip
-_NX_FLOW_MOD: Final = Form(
-    m.FlowMod,
-    [
-        Row("new_cookie:Q command:H idle_timeout:H hard_timeout:H priority:H buffer_id:I"
-            " out_port:H flags:H match_len:H 6x"),
-        NxMatch(cookie=True),
-        Actions(),
-    ],
-    _nx_flow_mod_in,
-    _flow_mod10_out,
-    variant="nx",
-)  # fmt: skip
-_FLOW_MOD13: Final = Form(
-    m.FlowMod,
-    [
-        Row("cookie:Q cookie_mask:Q table:B command:B idle_timeout:H hard_timeout:H priority:H"
-            " buffer_id:I out_port:port out_group:I flags:H importance:H"),
-        OxmMatch(),
-        Instructions(),
-    ],
-    _flow_mod13_in,
-    _flow_mod13_out,
-)  # fmt: skip
-
-
-_UNKNOWN: Final = 0xFFFFFFFF
-
-
-def duration_in(values: Values, _: Context) -> None:
-    """Seconds and nanoseconds as nanoseconds; all ones: None, not known."""
-    sec, nsec = values.pop("sec"), values.pop("nsec")
-    values["duration"] = None if sec == nsec == _UNKNOWN else sec * _NANO + nsec
-
-
-def duration_out(values: Values, _: Context) -> None:
-    """The other way round."""
-    if values["duration"] is None:
-        values["sec"] = values["nsec"] = _UNKNOWN
-    else:
-        values["sec"], values["nsec"] = divmod(values["duration"], _NANO)
-
-
-def _removed_in(values: Values, context: Context) -> None:
-    duration_in(values, context)
-    _named(values, "reason", m.REMOVED, "OFPBRC_BAD_LEN")
-
-
-def _removed_out(values: Values, context: Context) -> None:
-    duration_out(values, context)
-    values["reason"] = m.REMOVED.index(values["reason"])
-
-
-def _nx_removed_in(values: Values, context: Context) -> None:
-    _removed_in(values, context)
-    values["table"] = (values["table"] or 256) - 1
-
-
-def _nx_removed_out(values: Values, context: Context) -> None:
-    _removed_out(values, context)
-    values["table"] += 1
-
-
-_REMOVED10: Final = Form(
-    m.FlowRemoved,
-    [
-        Of10Match(),
-        Row("cookie:Q priority:H reason:B 1x sec:I nsec:I idle_timeout:H 2x packet_count:Q"
-            " byte_count:Q"),
-    ],
-    _removed_in,
-    _removed_out,
-)  # fmt: skip
-_NX_REMOVED: Final = Form(
-    m.FlowRemoved,
-    [
-        Row("cookie:Q priority:H reason:B table:B sec:I nsec:I idle_timeout:H match_len:H"
-            " packet_count:Q byte_count:Q"),
-        NxMatch(),
-    ],
-    _nx_removed_in,
-    _nx_removed_out,
-    variant="nx",
-)  # fmt: skip
-_REMOVED13: Final = Form(
-    m.FlowRemoved,
-    [
-        Row("cookie:Q priority:H reason:B table:B sec:I nsec:I idle_timeout:H hard_timeout:H"
-            " packet_count:Q byte_count:Q"),
-        OxmMatch(),
-    ],
-    _removed_in,
-    _removed_out,
-)  # fmt: skip
-
 # Packets ---------------------------------------------------------------------------------------
 
 
 def _packet_in_in(values: Values, _: Context) -> None:
-    _named(values, "reason", REASONS, "OFPBRC_BAD_LEN")
+    named(values, "reason", REASONS, "OFPBRC_BAD_LEN")
 
 
 def reason_out(values: Values, _: Context) -> None:
@@ -434,8 +237,8 @@ def number_buckets(values: Values) -> None:
 
 
 def _group_mod_in(values: Values, _: Context) -> None:
-    _named(values, "type", m.GROUP_TYPES, "OFPGMFC_BAD_TYPE")
-    _named(values, "command", m.GROUP_COMMANDS, "OFPGMFC_BAD_COMMAND")
+    named(values, "type", m.GROUP_TYPES, "OFPGMFC_BAD_TYPE")
+    named(values, "command", m.GROUP_COMMANDS, "OFPGMFC_BAD_COMMAND")
     number_buckets(values)
     buckets, kind, command = values["buckets"], values["type"], values["command"]
     if command == "delete" and buckets:
@@ -468,7 +271,7 @@ _GROUP_MOD: Final = Form(
 
 
 def _role_in(values: Values, _: Context) -> None:
-    _named(values, "role", m.ROLES, "OFPRRFC_BAD_ROLE")
+    named(values, "role", m.ROLES, "OFPRRFC_BAD_ROLE")
     if values["role"] in ("nochange", "equal"):
         values["generation_id"] = COOKIE_NONE
 
@@ -478,7 +281,7 @@ def _role_out(values: Values, _: Context) -> None:
 
 
 def _nx_role_in(values: Values, _: Context) -> None:
-    _named(values, "role", m.ROLES[1:], "OFPRRFC_BAD_ROLE")
+    named(values, "role", m.ROLES[1:], "OFPRRFC_BAD_ROLE")
 
 
 def _nx_role_out(values: Values, _: Context) -> None:
@@ -525,17 +328,17 @@ FORMS: Final[dict[Key, Form]] = {
     **{Key(version, kind): form for version in (OF10, OF13) for kind, form in _BOTH.items()},
     Key(OF10, 6): Form(m.Features, [_FEATURES_ROW, Many("ports", PORT10)]),
     Key(OF10, 10): _PACKET_IN10,
-    Key(OF10, 11): _REMOVED10,
+    Key(OF10, 11): REMOVED10,
     Key(OF10, 13): _PACKET_OUT10,
-    Key(OF10, 14): _FLOW_MOD10,
+    Key(OF10, 14): FLOW_MOD10,
     Key(OF10, 15): Form(m.PortMod, [Row(f"port_no:H hw_addr:mac {_PORT_MOD_BITS}")]),
     Key(OF10, 18): Form(m.BarrierRequest, []),
     Key(OF10, 19): Form(m.BarrierReply, []),
     Key(OF13, 6): Form(m.Features, [_FEATURES_ROW]),
     Key(OF13, 10): _PACKET_IN13,
-    Key(OF13, 11): _REMOVED13,
+    Key(OF13, 11): REMOVED13,
     Key(OF13, 13): _PACKET_OUT13,
-    Key(OF13, 14): _FLOW_MOD13,
+    Key(OF13, 14): FLOW_MOD13,
     Key(OF13, 15): _GROUP_MOD,
     Key(OF13, 16): Form(
         m.PortMod, [Row(f"port_no:port 4x hw_addr:mac 2x {_PORT_MOD_BITS}")]
@@ -548,14 +351,14 @@ FORMS: Final[dict[Key, Form]] = {
     Key(OF13, 27): Form(m.Async, [_ASYNC_ROW], _async_in, _async_out),
     Key(OF13, 28): Form(m.SetAsync, [_ASYNC_ROW], _async_in, _async_out),
     Key(OF10, 4, NX_VENDOR, 12): Form(m.SetFlowFormat, [Row("format:I")]),
-    Key(OF10, 4, NX_VENDOR, 13): _NX_FLOW_MOD,
+    Key(OF10, 4, NX_VENDOR, 13): NX_FLOW_MOD,
     **{
         Key(version, 4, NX_VENDOR, subtype): form
         for version in (OF10, OF13)
         for subtype, form in {
             10: Form(m.RoleRequest, [Row("role:I")], _nx_role_in, _nx_role_out, variant="nx"),
             11: Form(m.RoleReply, [Row("role:I")], _nx_role_in, _nx_role_out, variant="nx"),
-            14: _NX_REMOVED,
+            14: NX_REMOVED,
             15: Form(m.FlowModTableId, [Row("on:B 7x")]),
             16: Form(m.SetPacketInFormat, [Row("format:I")]),
             17: _NX_PACKET_IN,

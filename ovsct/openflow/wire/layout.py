@@ -359,3 +359,12 @@ def _names(make: type) -> tuple[str, ...]:
     if names is None:
         names = _NAMES[make] = tuple(field.name for field in fields(make))
     return names
+
+
+def named(values: Values, name: str, table: Any, error: str) -> None:
+    """Replace a number by its name; raises WireError called `error` if it has none."""
+    number = values[name]
+    try:
+        values[name] = table[number]
+    except (IndexError, KeyError):
+        raise WireError(error, f"{name} {number}") from None

@@ -7,16 +7,8 @@ from typing import Final, NamedTuple
 from ovsct.openflow.wire import messages as m
 from ovsct.openflow.wire import multipart as s
 from ovsct.openflow.wire.errors import WireError
-from ovsct.openflow.wire.forms import (
-    BUCKET,
-    PORT10,
-    PORT13,
-    duration_in,
-    duration_out,
-    flags_in,
-    flags_out,
-    number_buckets,
-)
+from ovsct.openflow.wire.flow_forms import duration_in, duration_out, flags_in, flags_out
+from ovsct.openflow.wire.forms import BUCKET, PORT10, PORT13, number_buckets
 from ovsct.openflow.wire.layout import (
     Context,
     Data,
