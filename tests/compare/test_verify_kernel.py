@@ -117,6 +117,15 @@ FOUND = {
         flows=("filter add dev p1 ingress prio 1 flower action skbedit queue_mapping 0 pipe",),
         shots=(Shot(0.5, 1, "udp 10.0.0.1:769 > 10.0.0.2:53"),),
     ),
+    "a fragment inside what came in a run": Case(
+        flows=("filter add dev p1 ingress prio 1 protocol ip flower action ct commit pipe",),
+        shots=(
+            Shot(0.5, 1, "udp 10.0.0.2:80 > 10.0.0.1:443 len 3960 frag 1280,1280 piece 1"),
+            Shot(0.6, 1, "udp 10.0.0.2:80 > 10.0.0.1:443 len 3960 frag 1280,1280 piece 2"),
+            Shot(0.7, 1, "udp 10.0.0.2:1000 > 10.0.0.1:769 len 4360 frag 1480,1480 piece 1"),
+            Shot(0.8, 1, "udp 10.0.0.2:80 > 10.0.0.1:443 len 3960 frag 1280,1280 piece 3"),
+        ),
+    ),
 }
 """Shortest cases of what was once different."""
 

@@ -7,6 +7,7 @@ the largest fragment seen, says into what it is cut again when it leaves.
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Sequence
 from typing import Final
 
@@ -29,16 +30,22 @@ _UNFRAGMENTABLE: Final = (0, 43, 60)
 
 
 class _Queue(Timed):
-    """One packet in pieces. `pieces` by offset; `length` is known when the last one has come."""
+    """One packet in pieces. `pieces` by offset; `length` is known when the last one has come.
+
+    `runs` are stretches [start, end] in order: pieces that came one behind the other, each at the
+    end of all so far, are one; what fills a gap is one of its own (``inet_frag_queue_insert()``).
+    """
 
     __slots__ = (
         "df_size", "ecn", "first", "have_last", "key", "length", "max_size", "meat", "pieces",
+        "runs",
     )  # fmt: skip
 
     def __init__(self, key: tuple[int, ...], expires: int) -> None:
         Timed.__init__(self, expires)
         self.key = key
         self.pieces: dict[int, bytes] = {}
+        self.runs: list[list[int]] = []
         self.first: tuple[bytes, int] | None = None
         self.have_last = False
         self.length = 0
@@ -46,6 +53,13 @@ class _Queue(Timed):
         self.max_size = 0
         self.df_size = 0
         self.ecn = 0
+
+    def insert(self, start: int, end: int) -> None:
+        """Note the stretch of a piece that overlaps none."""
+        if self.runs and self.runs[-1][1] == start:
+            self.runs[-1][1] = end
+        else:
+            insort(self.runs, [start, end])
 
 
 class Reassembly:
@@ -113,12 +127,17 @@ class Reassembly:
             queue.length = end
         if end == offset:
             return self._discard(queue)
-        for at, held in queue.pieces.items():
-            if at <= offset and end <= at + len(held):
-                # Nothing new: this one alone is dropped.
-                return BAD
-            if offset < at + len(held) and at < end:
+        if not queue.runs or queue.runs[-1][1] < end:
+            if queue.runs and offset < queue.runs[-1][1]:
                 return self._discard(queue)
+        else:
+            for start, stop in queue.runs:
+                if start <= offset and end <= stop:
+                    # Nothing new: this one alone is dropped.
+                    return BAD
+                if offset < stop and start < end:
+                    return self._discard(queue)
+        queue.insert(offset, end)
         queue.pieces[offset] = data
         queue.meat += len(data)
         queue.ecn |= 1 << piece.ecn
