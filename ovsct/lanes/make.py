@@ -153,6 +153,7 @@ def ports_named(things: Iterable[object]) -> set[int]:
         port = getattr(thing, "port", None)
         if isinstance(port, int):
             found.add(port)
+        found.update(getattr(thing, "members", ()))  # of a bundle
     return {port for port in found if 1 <= port <= MAX_PORT}
 
 
