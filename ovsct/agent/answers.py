@@ -144,6 +144,18 @@ def _packet_out(session: Session, message: m.PacketOut, _: int) -> None:
     session.model.packet_out(message)
 
 
+def _bundle_control(session: Session, message: m.BundleControl, xid: int) -> None:
+    _refuse_secondary(session)
+    session.bundles.control(session, message)
+    step = f"{message.step}_reply"
+    session.say(m.BundleControl(message.bundle_id, step), xid)
+
+
+def _bundle_add(session: Session, message: m.BundleAdd, xid: int) -> None:
+    _refuse_secondary(session)
+    session.bundles.add(message, session.spoken, xid)
+
+
 def _port_mod(session: Session, message: m.PortMod, _: int) -> None:
     _refuse_secondary(session)
     if message.port_no not in session.model.port_numbers():
@@ -317,6 +329,8 @@ ANSWERS: Final[dict[type, Callable[[Any, Any, int], None]]] = {
     m.GroupMod: _group_mod,
     m.PacketOut: _packet_out,
     m.PortMod: _port_mod,
+    m.BundleControl: _bundle_control,
+    m.BundleAdd: _bundle_add,
     m.BarrierRequest: _barrier,
     m.RoleRequest: _role,
     m.AsyncRequest: _get_async,

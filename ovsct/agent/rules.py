@@ -262,6 +262,25 @@ class Rules:
             gone for reason, rules in late.items() for gone in self.remove(rules, reason, now)
         ]
 
+    def snapshot(self) -> list[tuple[Rule, int, int]]:
+        """All rules and what each has counted, for :meth:`restore`."""
+        self._changing()
+        counts = self.counts()
+        return [(rule, *self.count(rule, counts)) for rule in self]
+
+    def restore(self, before: list[tuple[Rule, int, int]], now: float) -> None:
+        """Have the rules of a snapshot again, as if nothing had been done since."""
+        kept = {id(rule.flow) for rule, _, _ in before}
+        self.remove([rule for rule in self if id(rule.flow) not in kept], "delete", now)
+        for rule, _packets, _size in before:
+            if not self.tables.holds(rule.flow):
+                self.tables.add(rule.flow, rule.modified)
+            self._rules[id(rule.flow)] = rule
+        counts = self.counts()
+        for rule, packets, size in before:
+            counted = counts.get(rule.flow, (0, 0))
+            rule.base = (counted[0] - packets, counted[1] - size)
+
     def prune(self) -> None:
         """Forget the rules of flows that went by themselves."""
         if len(self._rules) > sum(len(table) for table in self.tables.tables.values()):

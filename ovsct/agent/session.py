@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ovsct.agent.answers import ANSWERS
+from ovsct.agent.bundles import Bundles
 from ovsct.agent.clock import nanoseconds
 from ovsct.agent.model import ModelBridge, Told
 from ovsct.agent.rules import Removed
@@ -59,6 +60,7 @@ class Session:
         self.miss_send_len = 0 if service else 128
         self.invalid_ttl = False
         self.primary = not service
+        self.bundles = Bundles()
         self.set_default_async()
         self.on_role: Callable[[Session], None] = lambda _: None
         self._send(encode(m.Hello(frozenset(VERSIONS)), max(VERSIONS), 1))

@@ -204,3 +204,18 @@ def test_groups(real: Real, model: Modelled) -> None:
     both("del-groups", "group_id=1")
     assert "group_id=1" not in both("dump-groups")
     both("del-groups")
+
+
+def test_bundles(real: Real, model: Modelled) -> None:
+    def both(*arguments: str, text: str | None = None) -> str:
+        said = _both(real, model, "-O", "OpenFlow13", "--bundle", *arguments, text=text)
+        _both(real, model, "-O", "OpenFlow13", "dump-flows")
+        return said
+
+    assert both("add-flows", "-", text="in_port=1,actions=2\nin_port=2,actions=1\n") == ""
+    changes = "modify in_port=1,actions=3\ndelete in_port=2\nadd udp,actions=4\n"
+    assert both("add-flows", "-", text=changes) == ""
+    # The third cannot be done, so none is.
+    bad = "delete\nin_port=9,actions=1\nin_port=5,actions=group:77\nin_port=6,actions=1\n"
+    assert "OFPBAC_BAD_OUT_GROUP" in both("add-flows", "-", text=bad)
+    assert "output:3" in _both(real, model, "-O", "OpenFlow13", "dump-flows")

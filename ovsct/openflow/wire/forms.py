@@ -41,6 +41,7 @@ from ovsct.openflow.wire.numbers import (
     NX_VENDOR,
     OF10,
     OF13,
+    ONF_VENDOR,
 )
 from ovsct.openflow.wire.properties import PacketInProperties
 from ovsct.packet.fields import FIELDS
@@ -309,6 +310,16 @@ def _controller_id_in(values: Values, _: Context) -> None:
         raise WireError("NXBRC_MUST_BE_ZERO", "padding that is not zero")
 
 
+def _bundle_in(values: Values, _: Context) -> None:
+    named(values, "step", m.BUNDLE_STEPS, "OFPBFC_BAD_TYPE")
+    if values["flags"] & ~(m.ATOMIC | m.ORDERED):
+        raise WireError("OFPBFC_BAD_FLAGS", f"bundle flags {values['flags']:#x}")
+
+
+def _bundle_out(values: Values, _: Context) -> None:
+    values["step"] = m.BUNDLE_STEPS.index(values["step"])
+
+
 # The list --------------------------------------------------------------------------------------
 
 _CONFIG: Final = Row("flags:H miss_send_len:H")
@@ -352,6 +363,12 @@ FORMS: Final[dict[Key, Form]] = {
     Key(OF13, 28): Form(m.SetAsync, [_ASYNC_ROW], _async_in, _async_out),
     Key(OF10, 4, NX_VENDOR, 12): Form(m.SetFlowFormat, [Row("format:I")]),
     Key(OF10, 4, NX_VENDOR, 13): NX_FLOW_MOD,
+    Key(OF13, 4, ONF_VENDOR, 2300): Form(
+        m.BundleControl, [Row("bundle_id:I step:H flags:H")], _bundle_in, _bundle_out
+    ),
+    Key(OF13, 4, ONF_VENDOR, 2301): Form(
+        m.BundleAdd, [Row("bundle_id:I 2x flags:H"), Data("message")]
+    ),
     **{
         Key(version, 4, NX_VENDOR, subtype): form
         for version in (OF10, OF13)

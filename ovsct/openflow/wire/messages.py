@@ -299,10 +299,36 @@ class FlowAge:
     """Asks for ages of flows, which OVS always says."""
 
 
+BUNDLE_STEPS: Final = (
+    "open", "open_reply", "close", "close_reply", "commit", "commit_reply", "discard",
+    "discard_reply",
+)  # fmt: skip
+ATOMIC, ORDERED = 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class BundleControl:
+    """A step of a bundle; `flags`: 1 atomic, 2 in order."""
+
+    bundle_id: int
+    step: str
+    flags: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BundleAdd:
+    """A message, whole, that the bundle is to hold."""
+
+    bundle_id: int
+    flags: int
+    message: bytes
+
+
 Plain: TypeAlias = (
     Hello | Error | EchoRequest | EchoReply | FeaturesRequest | Features | ConfigRequest | Config
     | SetConfig | FlowMod | FlowRemoved | PacketIn | PacketOut | PortStatus | PortMod
     | BarrierRequest | BarrierReply | GroupMod | RoleRequest | RoleReply | AsyncRequest | Async
     | SetAsync | SetFlowFormat | FlowModTableId | SetPacketInFormat | SetControllerId | FlowAge
+    | BundleControl | BundleAdd
 )  # fmt: skip
 """Every message that is no multipart."""

@@ -9,6 +9,7 @@ from ovsct.openflow.group import Bucket, GroupType
 from ovsct.openflow.text.flow_text import parse_flow
 from ovsct.openflow.wire import messages as m
 from ovsct.openflow.wire import multipart as s
+from ovsct.openflow.wire.codec import encode
 
 FLOW = parse_flow(
     "table=3,priority=7,tcp,in_port=5,nw_src=10.0.0.0/8,reg0=0x7/0xff,actions=load:5->NXM_NX_REG1[],2"
@@ -147,6 +148,7 @@ def every(version: int) -> list[Any]:
     return [
         *found,
         m.Features(datapath_id=1, n_buffers=2, n_tables=3, auxiliary_id=6, capabilities=4),
+        m.BundleControl(9, "commit", 3), m.BundleAdd(9, 1, encode(_flow_mods(4)[0], 4, 0x01020304)),
         m.GroupMod("add_or_mod", GroupType.SELECT, 7, BUCKETS),
         m.RoleRequest("primary", 8), m.RoleReply("secondary", 9), m.AsyncRequest(),
         m.Async(*async_bits), m.SetAsync(*async_bits), m.PortStatus("add", FAST),
