@@ -17,6 +17,9 @@ from ovsct.openflow.wire.errors import WireError
 from ovsct.openflow.wire.numbers import GROUP_ANY, TABLE_ALL
 
 HIDDEN_TABLE: Final = 254
+LOOK_EVERY: Final = 0.25
+"""Seconds between two looks at what has timed out."""
+
 N_TABLES: Final = 254
 """Tables 0 to 253; 254 is the switch's own (OVS ofproto-dpif.h TBL_INTERNAL)."""
 
@@ -109,6 +112,7 @@ class Rules:
         self.now = now
         self._rules: dict[int, Rule] = {}
         self._noted = False
+        self._next_look = now
         for table in self.tables.tables.values():
             for flow in table:
                 self._rules[id(flow)] = Rule(flow, now)
@@ -246,8 +250,9 @@ class Rules:
         """Remove the flows whose time is over (OVS rule_expire())."""
         self.now = now
         clocks = self.tables.clocks
-        if not clocks:
+        if not clocks or now < self._next_look:
             return []
+        self._next_look = now + LOOK_EVERY
         self.tables.begin(now)
         self.note_use()
         late: dict[str, list[Rule]] = {"hard": [], "idle": []}

@@ -18,6 +18,7 @@ from ovsct.agent.clock import Clock
 from ovsct.agent.commands import Commands
 from ovsct.agent.frames import PortStreams
 from ovsct.agent.model import ModelBridge, Told
+from ovsct.agent.rules import LOOK_EVERY
 from ovsct.agent.session import Closed, Session
 from ovsct.agent.sockets import Place, connect, listen
 from ovsct.errors import InputError
@@ -25,9 +26,6 @@ from ovsct.lanes.ovs import OvsLane
 from ovsct.openflow.wire import messages as m
 
 _LOG: Final = logging.getLogger(__name__)
-
-TICK: Final = 0.25
-"""Seconds between two looks at what has timed out."""
 
 READ_SIZE: Final = 1 << 16
 FULL: Final = 1 << 22
@@ -131,7 +129,7 @@ class Switch:
 
     async def _tick(self) -> None:
         while True:
-            await asyncio.sleep(TICK)
+            await asyncio.sleep(LOOK_EVERY)
             self._now()
 
     def _frame(self, port: int, frame: bytes) -> None:
