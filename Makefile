@@ -5,6 +5,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 RYU    := .venv-ryu
 STAMP  := $(VENV)/.installed
+# The capture that the demo ends with, and the lanes it goes through.
+SHIPPED := topologies/two-table-firewall
+ALL     := ovs-kernel,ovs-userspace,tc,hw
 
 .DEFAULT_GOAL := help
 .PHONY: help venv controller test lint demo bench clean
@@ -55,6 +58,9 @@ demo: venv
 	    $(BIN)/ovsct diff "$$scenario"; code=$$?; \
 	    test $$code -le 1 || exit $$code; \
 	done
+	@printf '\n$$ %s\n' 'ovsct diff --flows $(SHIPPED).flows --events $(SHIPPED).pcapng --lanes $(ALL)'
+	@$(BIN)/ovsct diff --flows $(SHIPPED).flows --events $(SHIPPED).pcapng --lanes $(ALL) \
+	    --no-steps; test $$? -le 1
 
 bench: venv
 	$(BIN)/pytest benchmarks/ --benchmark-only
