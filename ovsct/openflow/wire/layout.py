@@ -68,28 +68,36 @@ class Part(Protocol):
 # Numbers in a row ------------------------------------------------------------------------------
 
 
-def _text_in(data: bytes) -> str:
-    return data.partition(b"\0")[0].decode(errors="replace")
-
-
-def _mac_in(data: bytes) -> int:
-    return int.from_bytes(data, "big")
-
-
 class _Code(NamedTuple):
+    """A word of a Row: its format of ``struct``, and how its value goes in and out."""
+
     format: str
-    inward: Callable[[Any], Any] | None
-    outward: Callable[[Any], Any] | None
+    inward: Callable[[Any], Any] | None = None
+    outward: Callable[[Any], Any] | None = None
+    absent: Any = 0
 
 
 _CODES: Final = {
-    "B": _Code("B", None, None),
-    "H": _Code("H", None, None),
-    "I": _Code("I", None, None),
-    "Q": _Code("Q", None, None),
+    "B": _Code("B"),
+    "H": _Code("H"),
+    "I": _Code("I"),
+    "Q": _Code("Q"),
     "port": _Code("I", port_from_wire, port_to_wire),
-    "mac": _Code("6s", _mac_in, lambda value: value.to_bytes(6, "big")),
+    "mac": _Code(
+        "6s", lambda data: int.from_bytes(data, "big"), lambda value: value.to_bytes(6, "big")
+    ),
 }
+
+
+def _text(kind: str) -> _Code:
+    """A text of so many bytes, a zero at its end included."""
+    longest = int(kind[:-1]) - 1
+    return _Code(
+        kind,
+        lambda data: data.partition(b"\0")[0].decode(errors="replace"),
+        lambda value: value.encode()[:longest],
+        "",
+    )
 
 
 class Row:
@@ -108,9 +116,7 @@ class Row:
             if not colon:
                 layout += word
                 continue
-            code = _CODES.get(kind)
-            if code is None:
-                code = _Code(kind, _text_in, lambda value: value.encode()[:-1] or b"")
+            code = _CODES.get(kind) or _text(kind)
             at = struct.calcsize(layout)
             layout += code.format
             names.append(name)
@@ -136,12 +142,8 @@ class Row:
         for name, code, (at, size) in zip(self._names, self._codes, self._places, strict=True):
             value = values.get(name)
             if value is None:
-                value = "" if code.outward is not None and code.format[-1] == "s" else 0
-                if code.format == "6s":
-                    value = 0
-            if code.format.endswith("s") and code.format != "6s":
-                value = str(value).encode()[: size - 1]
-            elif code.outward is not None:
+                value = code.absent
+            if code.outward is not None:
                 value = code.outward(value)
             given.append(value)
             writer.marks[name] = (start + at, size)

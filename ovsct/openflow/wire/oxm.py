@@ -16,8 +16,8 @@ from ovsct.packet.fields import CT_STATE_NAMES, FIELDS, NXM_NX, NXM_OF, Field, F
 
 EXPERIMENTER_CLASS: Final = 0xFFFF
 _ERIC: Final = 0x1000
-_SIZES: Final = {"ct_state": 4, "ipv6_label": 4, "mpls_label": 4, "tun_flags": 2}
-"""Bytes of the fields that have more of them than their width needs."""
+_SIZES: Final = {"ct_state": 4, "ipv6_label": 4, "mpls_label": 4, "tun_flags": 2, "in_port": 2}
+"""Bytes of the fields that have more or fewer of them than their width needs."""
 
 COOKIE: Final = 0x00013C08
 """NXM_NX_COOKIE, which stands among the matches of Nicira's messages."""
@@ -51,8 +51,7 @@ class Head(NamedTuple):
 
 
 def _size(field: Field) -> int:
-    return _SIZES.get(field.name) or (max(field.wire_width, field.width) + 7) // 8 \
-        if field.name != "in_port" else 2
+    return _SIZES.get(field.name) or (max(field.wire_width, field.width) + 7) // 8
 
 
 def _heads(field: Field) -> list[Head]:
