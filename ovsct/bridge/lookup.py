@@ -6,7 +6,7 @@ OVS ``rule_dpif_lookup_from_table()`` and ``xlate_table_action()``.
 from __future__ import annotations
 
 from ovsct.bridge.context import Context
-from ovsct.bridge.odp import Author
+from ovsct.bridge.odp import LOOKED_AT, MATCHED, Author
 from ovsct.bridge.walk import walk_actions
 from ovsct.lane import Drop, StepKind
 from ovsct.openflow.classifier import Look
@@ -68,7 +68,7 @@ def look_up(ctx: Context, in_port: int, honor_miss: bool, with_ct: bool = False)
         look: Look[Flow] = Look(seen, ctx.hidden)
         rule = table.lookup(key, look)
         for bits, cause in look.authors:
-            why = "matched" if cause is rule else "looked at, not matched"
+            why = MATCHED if cause is rule else LOOKED_AT
             # A tuple swapped in is a tuple looked at where it really stands.
             real = swap_ct_tuple(bits, dl_type) if with_ct else bits
             ctx.look(real, Author(ctx.table, cause, why))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from ovsct.bridge.flow_tables import Effect
 from ovsct.conntrack.request import Track
@@ -138,6 +138,12 @@ OdpAction: TypeAlias = (
     Output | Set | PushVlan | PopVlan | PushMpls | PopMpls | Ct | CtClear | Recirc | Clone
     | Userspace | Hash | Trunc | Meter | CheckPktLen
 )  # fmt: skip
+
+
+MATCHED: Final = "matched"
+LOOKED_AT: Final = "looked at, not matched"
+READ_BY_ACTION: Final = "read by an action"
+"""Why a flow is an author: what :class:`Author` says besides OVS's own reasons."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ovsct.bridge.context import Context
 from ovsct.bridge.freeze import UnrollXlate, freeze_unroll, needs_recirculation_for_mpls
+from ovsct.bridge.odp import READ_BY_ACTION, Author
 from ovsct.errors import OvsctError
 from ovsct.lane import StepKind
 from ovsct.openflow import actions as of
@@ -23,6 +24,13 @@ def walk_actions(ctx: Context, actions: Sequence[of.Action], last: bool) -> None
     if not actions:
         ctx.note(StepKind.ACTION, "drop")
         return
+    before = ctx.reading
+    ctx.reading = Author(ctx.table, ctx.rule, READ_BY_ACTION)
+    _walk(ctx, actions, last)
+    ctx.reading = before
+
+
+def _walk(ctx: Context, actions: Sequence[of.Action], last: bool) -> None:
     final = len(actions) - 1
     for at, action in enumerate(actions):
         if ctx.failed():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from ovsct.bridge.odp import Author, Megaflow
+from ovsct.bridge.odp import LOOKED_AT, MATCHED, Author, Megaflow
 from ovsct.bridge.odp_text import format_actions, format_key
 from ovsct.lane import Outcome, Via
 from ovsct.lower.reasons import Note, Refusal
@@ -13,8 +13,6 @@ from ovsct.lower.to_tc import blame
 from ovsct.openflow.text.flow_text import format_flow
 from ovsct.packet.fields import CT_STATE_NAMES, SLOTS
 from ovsct.report.text import Style
-
-_MATCHED = "matched"
 
 
 @dataclass(slots=True)
@@ -133,9 +131,9 @@ def _underlined(author: Author, bits: int) -> Iterator[str]:
 def _advice(author: Author) -> str:
     if author.flow is None:
         return "OVS itself asks for this; only other traffic or another kernel changes it"
-    if author.why == _MATCHED:
+    if author.why == MATCHED:
         return "this flow matches on it: say the same with what TC can match on"
-    if author.why.startswith("looked at"):
+    if author.why == LOOKED_AT:
         return (
             "this flow was not even hit: put it where this traffic does not come by (a table of "
             "its own, or one behind a flow of higher priority that catches this traffic)"
