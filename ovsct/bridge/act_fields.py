@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from ovsct.bridge.act_output import send_to_controller
-from ovsct.bridge.commit import MPLS_BOS, commit, mpls_labels
+from ovsct.bridge.commit import LSES, MPLS_BOS, VLANS, commit, mpls_labels
 from ovsct.bridge.context import Context
 from ovsct.bridge.prereq import has_field, is_ip
 from ovsct.lane import StepKind
@@ -20,12 +20,7 @@ from ovsct.packet.packet import ETH_IPV4, ETH_IPV6, ETH_VLAN, MPLS_TYPES
 Rest = Sequence[of.Action]
 
 _DL_TYPE = SLOTS["dl_type"]
-_VLANS: Final = (
-    (SLOTS["vlan_tci"], SLOTS["vlan_tpid"]),
-    (SLOTS["vlan_tci1"], SLOTS["vlan_tpid1"]),
-)
-_TCI, _TPID = _VLANS[0]
-_LSES: Final = (SLOTS["mpls_lse"], SLOTS["mpls_lse1"], SLOTS["mpls_lse2"])
+_TCI, _TPID = VLANS[0]
 _TTL = SLOTS["nw_ttl"]
 _TOS = SLOTS["nw_tos"]
 _FRAG = SLOTS["nw_frag"]
@@ -121,17 +116,17 @@ def stack_pop(ctx: Context, action: of.StackPop, _last: bool, _rest: Rest) -> No
 
 def push_vlan(ctx: Context, action: of.PushVlan, _last: bool, _rest: Rest) -> None:
     """push_vlan: a new outer tag with VID 0."""
-    for tci, tpid in _VLANS:
+    for tci, tpid in VLANS:
         if tci.get(ctx.flow) & VLAN_PRESENT:
             ctx.look(tci.mask | tpid.mask)
-    (tci0, tpid0), (tci1, tpid1) = _VLANS
+    (tci0, tpid0), (tci1, tpid1) = VLANS
     flow = tci1.put(tpid1.put(ctx.flow, tpid0.get(ctx.flow)), tci0.get(ctx.flow))
     ctx.flow = tpid0.put(tci0.put(flow, VLAN_PRESENT), action.tpid)
 
 
 def strip_vlan(ctx: Context, _action: of.StripVlan, _last: bool, _rest: Rest) -> None:
     """strip_vlan: OVS ``flow_pop_vlan()``."""
-    (tci0, tpid0), (tci1, tpid1) = _VLANS
+    (tci0, tpid0), (tci1, tpid1) = VLANS
     if tci1.get(ctx.flow) & VLAN_PRESENT and tci0.get(ctx.flow) & VLAN_PRESENT:
         ctx.look(tci1.mask | tpid1.mask)
     if tci0.get(ctx.flow) & VLAN_PRESENT:
@@ -142,7 +137,7 @@ def strip_vlan(ctx: Context, _action: of.StripVlan, _last: bool, _rest: Rest) ->
 def _count_labels(ctx: Context) -> int:
     """OVS ``flow_count_mpls_labels()``: it looks at the bottom-of-stack bits."""
     if _DL_TYPE.get(ctx.flow) in MPLS_TYPES:
-        for slot in _LSES:
+        for slot in LSES:
             ctx.look(MPLS_BOS << slot.shift)
             if slot.get(ctx.flow) & MPLS_BOS:
                 break
@@ -156,12 +151,12 @@ def push_mpls(ctx: Context, action: of.PushMpls, _last: bool, _rest: Rest) -> No
         ctx.fail("too many MPLS labels")
         return
     if count:
-        for slot in _LSES[:count]:
+        for slot in LSES[:count]:
             ctx.look(slot.mask)
         flow = ctx.flow
         for at in range(count, 0, -1):
-            flow = _LSES[at].put(flow, _LSES[at - 1].get(flow))
-        flow = _LSES[0].put(flow, _LSES[1].get(flow) & ~MPLS_BOS)
+            flow = LSES[at].put(flow, LSES[at - 1].get(flow))
+        flow = LSES[0].put(flow, LSES[1].get(flow) & ~MPLS_BOS)
     else:
         commit(ctx)
         label = 2 if _DL_TYPE.get(ctx.flow) == ETH_IPV6 else 0
@@ -171,7 +166,7 @@ def push_mpls(ctx: Context, action: of.PushMpls, _last: bool, _rest: Rest) -> No
             traffic_class = (_TOS.get(ctx.flow) >> 2) & 7
             ttl = _TTL.get(ctx.flow) or 64
         lse = label << 12 | traffic_class << 9 | MPLS_BOS | ttl
-        flow = _LSES[0].put(ctx.flow, lse) & ~(_BEYOND_L2 | SLOTS["dp_hash"].mask)
+        flow = LSES[0].put(ctx.flow, lse) & ~(_BEYOND_L2 | SLOTS["dp_hash"].mask)
     ctx.flow = _DL_TYPE.put(flow, action.ethertype)
 
 
@@ -179,18 +174,18 @@ def pop_mpls(ctx: Context, action: of.PopMpls, _last: bool, _rest: Rest) -> None
     """pop_mpls: what comes to light is seen only after a recirculation."""
     count = _count_labels(ctx)
     if count == MAX_MPLS_LABELS:
-        ctx.look(MPLS_BOS << _LSES[-1].shift)
-        if not _LSES[-1].get(ctx.flow) & MPLS_BOS:
+        ctx.look(MPLS_BOS << LSES[-1].shift)
+        if not LSES[-1].get(ctx.flow) & MPLS_BOS:
             ctx.fail("too many MPLS labels")
             return
     if not count:
         return
-    for slot in _LSES[1:count]:
+    for slot in LSES[1:count]:
         ctx.look(slot.mask)
     flow = ctx.flow
     for at in range(1, count):
-        flow = _LSES[at - 1].put(flow, _LSES[at].get(flow))
-    flow = _LSES[count - 1].put(flow, 0)
+        flow = LSES[at - 1].put(flow, LSES[at].get(flow))
+    flow = LSES[count - 1].put(flow, 0)
     ctx.flow = _DL_TYPE.put(flow, action.ethertype)
     if action.ethertype not in MPLS_TYPES:
         ctx.was_mpls = True
@@ -199,18 +194,18 @@ def pop_mpls(ctx: Context, action: of.PopMpls, _last: bool, _rest: Rest) -> None
 def set_mpls_ttl(ctx: Context, action: of.SetMplsTtl, _last: bool, _rest: Rest) -> None:
     """set_mpls_ttl."""
     if _DL_TYPE.get(ctx.flow) in MPLS_TYPES:
-        mask = 0xFF << _LSES[0].shift
+        mask = 0xFF << LSES[0].shift
         ctx.look(mask)
-        ctx.flow = (ctx.flow & ~mask) | action.ttl << _LSES[0].shift
+        ctx.flow = (ctx.flow & ~mask) | action.ttl << LSES[0].shift
 
 
 def dec_mpls_ttl(ctx: Context, _action: of.DecMplsTtl, _last: bool, _rest: Rest) -> bool:
     """dec_mpls_ttl: at 1 or 0 the packet goes to the controller and the list ends."""
     if _DL_TYPE.get(ctx.flow) in MPLS_TYPES:
-        ttl = _LSES[0].get(ctx.flow) & 0xFF
-        ctx.look(0xFF << _LSES[0].shift)
+        ttl = LSES[0].get(ctx.flow) & 0xFF
+        ctx.look(0xFF << LSES[0].shift)
         if ttl > 1:
-            ctx.flow -= 1 << _LSES[0].shift
+            ctx.flow -= 1 << LSES[0].shift
             return False
         send_to_controller(ctx, 65535, "invalid_ttl", 0)
     ctx.note(StepKind.NOTE, "MPLS decrement TTL exception")

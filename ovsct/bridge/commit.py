@@ -66,10 +66,14 @@ _MARK: Final = Attribute("skb_mark", ("pkt_mark",))
 
 _DL_TYPE = SLOTS["dl_type"]
 _PROTO = SLOTS["nw_proto"]
-_VLANS = ((SLOTS["vlan_tci"], SLOTS["vlan_tpid"]), (SLOTS["vlan_tci1"], SLOTS["vlan_tpid1"]))
-_LSES = (SLOTS["mpls_lse"], SLOTS["mpls_lse1"], SLOTS["mpls_lse2"])
-_VLAN_MASK = sum(slot.mask for pair in _VLANS for slot in pair)
-_LSE_MASK = sum(slot.mask for slot in _LSES)
+VLANS: Final = (
+    (SLOTS["vlan_tci"], SLOTS["vlan_tpid"]),
+    (SLOTS["vlan_tci1"], SLOTS["vlan_tpid1"]),
+)
+"""TCI and TPID of each tag, the outer one first."""
+LSES: Final = (SLOTS["mpls_lse"], SLOTS["mpls_lse1"], SLOTS["mpls_lse2"])
+_VLAN_MASK = sum(slot.mask for pair in VLANS for slot in pair)
+_LSE_MASK = sum(slot.mask for slot in LSES)
 MPLS_BOS: Final = 0x100
 
 
@@ -143,7 +147,7 @@ def mpls_labels(key: int) -> list[int]:
     if _DL_TYPE.get(key) not in MPLS_TYPES:
         return []
     stack = []
-    for slot in _LSES:
+    for slot in LSES:
         lse = slot.get(key)
         if lse & MPLS_BOS:
             stack.append(lse)
@@ -163,7 +167,7 @@ def _commit_mpls(ctx: Context) -> None:
         if len(base) - 1 == common and len(flow) > common:
             # The one entry that differs can be rewritten in place.
             base[0] = flow[len(flow) - len(base)]
-            value, mask = base[0] << _LSES[0].shift, _LSES[0].mask
+            value, mask = base[0] << LSES[0].shift, LSES[0].mask
             ctx.odp.append(odp.Set("mpls", value, mask, masked=False))
             common += 1
         else:
@@ -182,7 +186,7 @@ def _commit_mpls(ctx: Context) -> None:
 def vlan_tags(key: int) -> list[tuple[int, int]]:
     """The (TPID, TCI) pairs that `key` shows, outermost first, TCI with its "present" bit."""
     tags = []
-    for tci, tpid in _VLANS:
+    for tci, tpid in VLANS:
         value = tci.get(key)
         if not value & VLAN_PRESENT:
             break
@@ -197,7 +201,7 @@ def _commit_vlan(ctx: Context) -> None:
         flow.pop()
     for at in range(len(base) - 1, -1, -1):
         ctx.odp.append(odp.PopVlan())
-        ctx.look(_VLANS[at][0].mask | _VLANS[at][1].mask)
+        ctx.look(VLANS[at][0].mask | VLANS[at][1].mask)
     for tpid, tci in reversed(flow):
         ctx.odp.append(odp.PushVlan(tpid, tci & ~VLAN_PRESENT))
     ctx.base = (ctx.base & ~_VLAN_MASK) | (ctx.flow & _VLAN_MASK)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from ovsct.bridge import odp
 from ovsct.bridge.act import ACTIONS
 from ovsct.bridge.action_set import run_action_set
+from ovsct.bridge.commit import VLANS
 from ovsct.bridge.context import Context
 from ovsct.bridge.freeze import finish_freezing
 from ovsct.bridge.lookup import look_up
@@ -48,10 +49,6 @@ _PORTS_MASK: Final = SLOTS["tp_src"].mask | SLOTS["tp_dst"].mask
 _PORTS_HIGH: Final = (0xFF00 << SLOTS["tp_src"].shift) | (0xFF00 << SLOTS["tp_dst"].shift)
 _LSE_MASK: Final = sum(SLOTS[name].mask for name in ("mpls_lse", "mpls_lse1", "mpls_lse2"))
 _TUNNEL_MASK: Final = sum(slot.mask for name, slot in SLOTS.items() if name.startswith("tun_"))
-_VLANS: Final = (
-    (SLOTS["vlan_tci"], SLOTS["vlan_tpid"]),
-    (SLOTS["vlan_tci1"], SLOTS["vlan_tpid1"]),
-)
 _FRAG_BITS: Final = 3 << _FRAG.shift
 _ICMP: Final = ((ETH_IPV4, PROTO_ICMP), (ETH_IPV6, PROTO_ICMPV6))
 
@@ -158,19 +155,19 @@ def _finish_mask(ctx: Context) -> None:
     dl_type = _DL_TYPE.get(key)
     if (_DL_TYPE.get(ctx.flow), _PROTO.get(ctx.flow)) in _ICMP:
         ctx.unlook(_PORTS_HIGH)
-    for tci, _ in _VLANS:
+    for tci, _ in VLANS:
         if ctx.mask & tci.mask:
             ctx.look(VLAN_PRESENT << tci.shift)
     if _FRAG.get(ctx.flow) & FRAG_LATER:
         ctx.unlook(_PORTS_MASK)
     if dl_type not in MPLS_TYPES:
         ctx.unlook(_LSE_MASK)
-    for tci, tpid in _VLANS:
+    for tci, tpid in VLANS:
         if tpid.get(key) not in VLAN_TYPES:
             ctx.unlook(tci.mask | tpid.mask)
     if not key & _TUNNEL_MASK:
         ctx.unlook(_TUNNEL_MASK)
-    outer, _ = _VLANS[0]
+    outer, _ = VLANS[0]
     if not ctx.mask & outer.mask:
         # A datapath flow cannot leave open whether there is a tag (dpif-netdev.c, "wildcarding
         # the presence of a VLAN tag"); the userspace datapath takes the VID into the bargain.

@@ -57,11 +57,7 @@ class OvsLane:
         now, port, frame = packet
         self.now = now
         if port not in self._ports:
-            raise InputError(
-                f"packet on port {port}, which the bridge does not have",
-                token=str(port),
-                expected=f"one of {', '.join(map(str, self.bridge.ports))}",
-            )
+            raise self._no_port(port)
         if len(frame) < 14:
             return Outcome((), Drop.MALFORMED, ())
         run = Run(now, self.trace)
@@ -75,6 +71,13 @@ class OvsLane:
             None if out else run.drop or Drop.ACTIONS,
             _VIA[run.hit + 2 * run.slow],
             run.steps or (),
+        )
+
+    def _no_port(self, port: int) -> InputError:
+        return InputError(
+            f"packet on port {port}, which the bridge does not have",
+            token=str(port),
+            expected=f"one of {', '.join(map(str, self.bridge.ports))}",
         )
 
     def advance(self, now: float) -> Sequence[Event]:

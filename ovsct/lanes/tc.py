@@ -123,11 +123,7 @@ class TcLane(OvsLane):
         now, port, frame = packet
         self.now = now
         if port not in self._ports:
-            raise InputError(
-                f"packet on port {port}, which the bridge does not have",
-                token=str(port),
-                expected=f"one of {', '.join(map(str, self.bridge.ports))}",
-            )
+            raise self._no_port(port)
         if len(frame) < 14:
             return Outcome((), Drop.MALFORMED, ())
         self.netfilter.manips = 0
