@@ -14,7 +14,8 @@ from ovsct.errors import InputError
 
 if TYPE_CHECKING:
     from ovsct.compare.case import Case
-    from ovsct.compare.verify import Difference, Verifier
+    from ovsct.compare.verdict import Difference
+    from ovsct.compare.verify import Verifier
 
 JUDGES: Final = ("real-ovs", "real-kernel")
 MAX_EXAMPLES: Final = 5

@@ -11,7 +11,8 @@ import click
 
 if TYPE_CHECKING:
     from ovsct.compare.case import Case
-    from ovsct.compare.verify_kernel import KernelDifference, KernelVerifier
+    from ovsct.compare.verdict import Difference
+    from ovsct.compare.verify_kernel import KernelVerifier
 
 MAX_EXAMPLES: Final = 5
 """Differences that are shrunk and shown; the others are counted."""
@@ -58,7 +59,7 @@ def _kind(reason: str) -> str:
 
 
 def _show(
-    verifier: KernelVerifier, case: Case, difference: KernelDifference, save: str | None
+    verifier: KernelVerifier, case: Case, difference: Difference, save: str | None
 ) -> None:
     from ovsct.compare.verify_kernel import shorten, to_scenario
 

@@ -26,7 +26,8 @@ from ovsct.compare.coverage import Coverage
 from ovsct.compare.generate import Profile, generate
 from ovsct.compare.scenario import read_scenario
 from ovsct.compare.shrink import shrink
-from ovsct.compare.verify import Difference, Verifier
+from ovsct.compare.verdict import Difference
+from ovsct.compare.verify import Verifier
 from ovsct.errors import InputError, OvsctError
 
 BATCH: Final = 100

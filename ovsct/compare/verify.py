@@ -10,15 +10,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Final
 
 from ovsct.bridge.bridge import Bridge
 from ovsct.compare.case import Case
-from ovsct.compare.coverage import Coverage
 from ovsct.compare.megaflows import comparable_flows
+from ovsct.compare.verdict import Difference, Kind, Verdict, differing
 from ovsct.errors import InputError, OvsctError
 from ovsct.lane import CONTROLLER, Arrival, Connection, Output
 from ovsct.lanes.ovs_userspace import OvsUserspace
@@ -42,62 +41,6 @@ _AGAIN: Final = 2
 
 _ASSERTION: Final = re.compile(r"assertion .*? failed in \w+\(\)|ovs_mutex_lock_at\(\).*?mutex")
 """How a program that dies says why."""
-
-
-class Kind(StrEnum):
-    """What differs. Closed; in the order in which it is looked at."""
-
-    REFUSED = "refused"
-    """One of the two takes the flows or groups, the other does not."""
-    DEFECT = "defect"
-    """The model stops with an error that is no refusal."""
-    OUTPUTS = "outputs"
-    PACKET_INS = "packet-ins"
-    CONNTRACK = "conntrack"
-    MEGAFLOWS = "megaflows"
-    FLOW_STATS = "flow-stats"
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """The first thing that differs: after which packet (from 1; None: at the end), and how.
-
-    `model` and `real` are what only the one has, in words.
-    """
-
-    kind: Kind
-    packet: int | None
-    model: tuple[str, ...]
-    real: tuple[str, ...]
-
-    def lines(self) -> Iterator[str]:
-        """The difference for people."""
-        where = "at the end" if self.packet is None else f"packet {self.packet}"
-        yield f"{self.kind} differ, {where}"
-        yield from (f"  only the model: {text}" for text in self.model)
-        yield from (f"  only the program: {text}" for text in self.real)
-
-
-@dataclass(slots=True)
-class Verdict:
-    """What came of a case: a difference or None; or `left_out`, why it could not be compared.
-
-    `unsteady` is a difference that was there once and not again: the model runs the same way every
-    time, so it was the program that did not (docs/verify.md, "What does not come again").
-    """
-
-    difference: Difference | None = None
-    packets: int = 0
-    left_out: str | None = None
-    unsteady: Difference | None = None
-    coverage: Coverage = field(default_factory=Coverage)
-
-    def reasons(self) -> Iterator[str]:
-        """What a summary has to say besides differences."""
-        if self.left_out is not None:
-            yield self.left_out
-        if self.unsteady is not None:
-            yield f"{self.unsteady.kind} differed once and not again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +148,6 @@ class Verifier:
         model.datapath.max_idle = _MAX_IDLE / 1000
         _Run(model, program, verdict, self.every_packet).all(case)
 
-
     def still(self, difference: Difference) -> Callable[[Case], bool]:
         """Whether a case differs in the same way: what shrinking asks."""
 
@@ -261,12 +203,10 @@ class _Run:
         self, kind: Kind, packet: int | None, model: Iterable[str], real: Iterable[str]
     ) -> bool:
         """Whether the two lists of texts are alike; takes down how not."""
-        here, there = Counter(model), Counter(real)
-        if here == there:
+        here, there = list(model), list(real)
+        if Counter(here) == Counter(there):
             return False
-        self.verdict.difference = Difference(
-            kind, packet, tuple((here - there).elements()), tuple((there - here).elements())
-        )
+        self.verdict.difference = differing(kind, packet, here, there)
         return True
 
     def _packet(self, arrival: Arrival, n: int) -> bool:

@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 from types import TracebackType
 from typing import Final
 
@@ -21,6 +19,7 @@ from ovsct.compare.case import Case, to_yaml
 from ovsct.compare.events import Advance
 from ovsct.compare.generate_tc import generate_tc
 from ovsct.compare.shrink import Still, shrink
+from ovsct.compare.verdict import Difference, Kind, Verdict, differing
 from ovsct.conntrack.netfilter import Netfilter
 from ovsct.errors import InputError, OvsctError
 from ovsct.lane import STACK, Arrival, Connection, EventKind, Output
@@ -32,48 +31,8 @@ from ovsct.packet.packet import parse
 
 _MTU: Final = 2000
 _GRE: Final = 47
-
-
-class KernelKind(StrEnum):
-    """What differs. Closed; in the order in which it is looked at."""
-
-    REFUSED = "refused"
-    """One of the two takes the commands, the other does not."""
-    DEFECT = "defect"
-    """The model stops with an error that is no refusal."""
-    OUTPUTS = "outputs"
-    CONNTRACK = "conntrack"
-    CONNECTIONS = "connections"
-    COUNTERS = "counters"
-
-
-@dataclass(frozen=True, slots=True)
-class KernelDifference:
-    """The first thing that differs: after which packet (from 1; None: at the end), and how.
-
-    `model` and `real` are what only the one has, in words.
-    """
-
-    kind: KernelKind
-    packet: int | None
-    model: tuple[str, ...]
-    real: tuple[str, ...]
-
-    def lines(self) -> Iterator[str]:
-        """The difference for people."""
-        where = "at the end" if self.packet is None else f"packet {self.packet}"
-        yield f"{self.kind} differ, {where}"
-        yield from (f"  only the model: {text}" for text in self.model)
-        yield from (f"  only the kernel: {text}" for text in self.real)
-
-
-@dataclass(slots=True)
-class KernelVerdict:
-    """What came of a case: a difference or None; or `left_out`, why it could not be compared."""
-
-    difference: KernelDifference | None = None
-    packets: int = 0
-    left_out: str | None = None
+JUDGE: Final = "kernel"
+"""What people call the judge."""
 
 
 class KernelVerifier:
@@ -107,21 +66,23 @@ class KernelVerifier:
         """Switch the kernel off."""
         self.real.close()
 
-    def run(self, case: Case) -> KernelVerdict:
+    def run(self, case: Case) -> Verdict:
         """Run one case; its flows are ``tc`` commands.
 
         Raises:
             InputError: packets that no device can carry.
             GuestDied: the kernel ended.
         """
-        verdict = KernelVerdict()
+        verdict = Verdict()
         commands = "\n".join(case.flows)
         refusal, model = self._model(commands)
         try:
             self.real.reset(commands)
         except InputError as error:
             if refusal is None:
-                verdict.difference = KernelDifference(KernelKind.REFUSED, None, (), (str(error),))
+                verdict.difference = Difference(
+                    Kind.REFUSED, None, (), (str(error),), JUDGE
+                )
             else:
                 verdict.left_out = f"refused by both: {refusal}"
             return verdict
@@ -129,8 +90,8 @@ class KernelVerifier:
             if refusal is not None and _NOT_MODELLED.search(refusal):
                 verdict.left_out = refusal
             else:
-                verdict.difference = KernelDifference(
-                    KernelKind.REFUSED, None, (refusal or "",), ()
+                verdict.difference = Difference(
+                    Kind.REFUSED, None, (refusal or "",), (), JUDGE
                 )
             return verdict
         happenings = [
@@ -172,7 +133,7 @@ class _Run:
     """One case under way."""
 
     def __init__(
-        self, model: TcScript, verifier: KernelVerifier, verdict: KernelVerdict
+        self, model: TcScript, verifier: KernelVerifier, verdict: Verdict
     ) -> None:
         self.model = model
         self.real = verifier.real
@@ -204,7 +165,7 @@ class _Run:
             self.verdict.left_out = str(error)
             return False
         except Exception as error:  # noqa: BLE001 - a defect is what is looked for; it is told
-            self._differ(KernelKind.DEFECT, number, (f"{type(error).__name__}: {error}",), ())
+            self._differ(Kind.DEFECT, number, (f"{type(error).__name__}: {error}",), ())
             return False
         if any(isinstance(o.port, int) and len(o.frame) > _MTU + 18 for o in mine):
             # A device drops it; the model's ports carry everything (docs/tc.md).
@@ -212,11 +173,11 @@ class _Run:
             return False
         if outputs(mine) != outputs(real.out):
             return self._differ(
-                KernelKind.OUTPUTS, number, _frames(mine), _frames(real.out)
+                Kind.OUTPUTS, number, _frames(mine), _frames(real.out)
             )
         model, theirs = conntrack_lines(lines), conntrack_lines(real.conntrack or ())
         if not same_lines(model, theirs):
-            return self._differ(KernelKind.CONNTRACK, number, model, theirs)
+            return self._differ(Kind.CONNTRACK, number, model, theirs)
         return True
 
     def _offloaded(self) -> set[str]:
@@ -236,19 +197,16 @@ class _Run:
         here = [_said(each) for each in model.values()]
         there = [_said(each) for each in real.values()]
         if sorted(here) != sorted(there):
-            self._differ(KernelKind.CONNECTIONS, None, here, there)
+            self._differ(Kind.CONNECTIONS, None, here, there)
             return
         mine, theirs = model_counters(self.model), kernel_counters(self.real.show_filters())
         if mine != theirs:
-            self._differ(KernelKind.COUNTERS, None, mine, theirs)
+            self._differ(Kind.COUNTERS, None, mine, theirs)
 
     def _differ(
-        self, kind: KernelKind, packet: int | None, model: Iterable[str], real: Iterable[str]
+        self, kind: Kind, packet: int | None, model: Iterable[str], real: Iterable[str]
     ) -> bool:
-        here, there = Counter(model), Counter(real)
-        self.verdict.difference = KernelDifference(
-            kind, packet, tuple((here - there).elements()), tuple((there - here).elements())
-        )
+        self.verdict.difference = differing(kind, packet, model, real, JUDGE)
         return False
 
 
@@ -371,14 +329,14 @@ def model_counters(lane: TcScript) -> list[str]:
 
 def campaign(
     verifier: KernelVerifier, seed: int, numbers: Iterable[int]
-) -> Iterator[tuple[int, Case, KernelVerdict]]:
+) -> Iterator[tuple[int, Case, Verdict]]:
     """Run generated cases one after the other: number, case, and what came of it."""
     for number in numbers:
         case = generate_tc(seed, number)
         yield number, case, verifier.run(case)
 
 
-def shorten(verifier: KernelVerifier, case: Case, kind: KernelKind, runs: int = 300) -> Case:
+def shorten(verifier: KernelVerifier, case: Case, kind: Kind, runs: int = 300) -> Case:
     """The shortest case found that still differs in the same kind of thing."""
 
     def still(shorter: Case) -> bool:

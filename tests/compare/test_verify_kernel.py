@@ -8,8 +8,8 @@ import pytest
 
 from ovsct.compare.case import Case, Shot
 from ovsct.compare.generate_tc import generate_tc
+from ovsct.compare.verdict import Kind
 from ovsct.compare.verify_kernel import (
-    KernelKind,
     KernelVerifier,
     campaign,
     kernel_counters,
@@ -155,7 +155,7 @@ def test_a_wrong_model_is_found_and_shortened(
     monkeypatch.setattr("ovsct.conntrack.netfilter.core.SEEN_REPLY", 0)
     difference = verifier.run(case).difference
     assert difference is not None
-    assert difference.kind is KernelKind.CONNTRACK
+    assert difference.kind is Kind.CONNTRACK
     assert difference.packet == 3
     assert "[UNREPLIED]" in difference.model[0]
     assert "[UNREPLIED]" not in difference.real[0]

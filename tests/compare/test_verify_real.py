@@ -13,7 +13,8 @@ from ovsct.compare.case import Case, Shot, shots_of, to_yaml
 from ovsct.compare.events import read_events
 from ovsct.compare.generate import Profile, generate
 from ovsct.compare.shrink import shrink
-from ovsct.compare.verify import Kind, Verifier
+from ovsct.compare.verdict import Kind
+from ovsct.compare.verify import Verifier
 from ovsct.errors import InputError
 
 pytestmark = pytest.mark.real_ovs
