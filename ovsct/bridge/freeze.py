@@ -111,6 +111,7 @@ def _put_unroll(ctx: Context) -> None:
 _WITHOUT_MPLS_RECIRCULATION: Final = (
     of.Output, of.Enqueue, of.OutputField, of.SetQueue, of.Group, UnrollXlate,
 )  # fmt: skip
+_MPLS_WORDS: Final = ("set_mpls_label", "set_mpls_tc")
 _MOD_L2: Final = ("mod_vlan_vid", "mod_vlan_pcp", "mod_dl_src", "mod_dl_dst", "set_tunnel")
 
 
@@ -119,6 +120,8 @@ def needs_recirculation_for_mpls(action: of.Action) -> bool:
     if isinstance(action, of.SetField):
         if action.spelled in _MOD_L2:
             return False
+        if action.spelled in _MPLS_WORDS:
+            return True
         return SLOTS[action.field.slot].stage >= Stage.L3
     if isinstance(action, of.Controller):
         return not action.plain

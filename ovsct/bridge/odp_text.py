@@ -239,8 +239,8 @@ def _transport(key: int, mask: int, dl_type: int) -> list[str | None]:
     # Where type and code are not matched in full, OVS does not print what is behind them.
     exact = SLOTS["tp_src"].get(mask) & SLOTS["tp_dst"].get(mask) & 0xFF == 0xFF
     if name == "icmpv6" and SLOTS["tp_src"].get(key) in (135, 136) and exact:
+        # Matched, but not shown: flags and option type (lib/dpif-netdev.c dp_netdev_support).
         parts.append(_attribute(_ND, key, mask))
-        parts.append(_attribute(_ND_EXT, key, mask))
     return parts
 
 

@@ -92,12 +92,13 @@ REASONS: Final[dict[Excluded, str]] = {
 FIELDS: Final[dict[str, Excluded]] = {
     **dict.fromkeys(("dp_hash", "recirc_id", "packet_type"), Excluded.RECIRC_FIELDS),
     **dict.fromkeys(
-        ("tun_flags", "tun_ttl", "tun_tos", "tun_gbp_id", "tun_gbp_flags"), Excluded.TUNNELS
+        ("tun_flags", "tun_ttl", "tun_tos", "tun_gbp_id", "tun_gbp_flags", "tun_erspan_ver",
+         "tun_erspan_idx", "tun_erspan_dir", "tun_erspan_hwid", "tun_gtpu_flags",
+         "tun_gtpu_msgtype"),
+        Excluded.TUNNELS,
     ),
     "in_port_oxm": Excluded.VERSION_OF_OPENFLOW,
     "skb_priority": Excluded.RECIRC_FIELDS,
-    "nd_reserved": Excluded.NOT_MODELLED,
-    "nd_options_type": Excluded.NOT_MODELLED,
 }
 """Fields of the registry that no generated match names."""
 

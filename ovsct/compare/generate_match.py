@@ -159,6 +159,8 @@ ROWS: Final = (
     Row("nd_target", 0.5, _nd(135, 136), draw.v6),
     Row("nd_sll", 0.4, _nd(135), draw.mac),
     Row("nd_tll", 0.4, _nd(136), draw.mac),
+    Row("nd_reserved", 0.1, _nd(135, 136), _one_of(0, 5, 0x60000000)),
+    Row("nd_options_type", 0.1, _nd(135, 136), _one_of(0, 1, 2)),
     Row("mpls_label", 0.4, _mpls, _one_of(5, 16, 0)),
     Row("mpls_tc", 0.15, _mpls, _one_of(0, 3)),
     Row("mpls_bos", 0.3, _mpls, _one_of(0, 1)),

@@ -45,6 +45,10 @@ PORT_NAMES: Final[dict[str, int]] = {
 }
 
 
+_READS_AS_ZERO: Final = frozenset({"nd_options_type"})
+"""Fields that OVS matches and writes but reads as 0: it fills one byte from the upper one of the
+two in which it keeps them (lib/meta-flow.c mf_get_value())."""
+
 _DSCP_OF_TOS: Final = 0xFC << SLOTS["nw_tos"].shift
 """nw_tos has eight bits, of which OVS reads, writes and masks the six that are DSCP (MFF_IP_DSCP
 in lib/meta-flow.c)."""
@@ -75,12 +79,15 @@ class Subfield:
 
     def get(self, key: int) -> int:
         """Its value in `key`."""
+        if self.field.name in _READS_AS_ZERO:
+            return 0
         return (key & self.mask) >> self.shift
 
     def put(self, key: int, value: int) -> int:
         """`key` with these bits set to the low bits of `value`."""
         mask = self.mask
-        return (key & ~mask) | ((value << self.shift) & mask)
+        stays = ~self.field.mask if self.field.name in _READS_AS_ZERO else ~mask
+        return (key & stays) | ((value << self.shift) & mask)
 
     @property
     def whole(self) -> bool:
@@ -471,7 +478,5 @@ NOT_MODELLED: Final[dict[str, str]] = {
     "encap": "encap and decap",
     "decap": "encap and decap",
     "dec_nsh_ttl": "NSH",
-    "set_mpls_label": "set_mpls_label (use set_field)",
-    "set_mpls_tc": "set_mpls_tc (use set_field)",
 }
 """Actions of ovs-actions(7) that are known and not modelled: naming one is an error saying so."""

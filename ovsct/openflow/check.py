@@ -70,6 +70,10 @@ def _is_ip(packet: Packet) -> bool:
     return packet.dl_type in IP_TYPES
 
 
+def _is_mpls(packet: Packet) -> bool:
+    return packet.dl_type in MPLS_TYPES
+
+
 def _has_ports(packet: Packet) -> bool:
     return _is_ip(packet) and packet.nw_proto in (6, 17, 132) and not packet.later
 
@@ -86,16 +90,28 @@ _OLDER_WORDS: Final[dict[str, Callable[[Packet], bool]]] = {
     "mod_nw_tos": _is_ip,
     "mod_tp_src": _has_ports,
     "mod_tp_dst": _has_ports,
+    "set_mpls_label": _is_mpls,
+    "set_mpls_tc": _is_mpls,
     "set_tunnel": lambda _: True,
     "set_tunnel64": lambda _: True,
 }
 """What a packet must be for each of the older words that set a field to fit it."""
 
 
+_NEVER_SET_FIELD: Final = frozenset({"mod_nw_ttl", "mod_tp_src", "mod_tp_dst"})
+"""Older words that later versions of OpenFlow have as actions of their own."""
+
+_ADDS_A_TAG: Final = frozenset({"mod_vlan_vid", "mod_vlan_pcp"})
+
+
 def _set_field(action: ofp.SetField, packet: Packet) -> None:
     fits = _OLDER_WORDS.get(action.spelled)
+    if packet.in_set and action.spelled in _NEVER_SET_FIELD:
+        return
     if fits is not None:  # the older words do nothing to a packet that they do not fit
         if not fits(packet):
+            if packet.in_set and action.spelled not in _ADDS_A_TAG:
+                _need_prereq(action, action.field, packet)  # there it goes as a set_field
             packet.misfits.append(action)
         if action.field.name in ("dl_vlan", "dl_vlan_pcp"):
             packet.tags[0] = True
@@ -239,7 +255,9 @@ def _clone(action: ofp.Clone, packet: Packet) -> None:
 
 def _write_actions(action: ofp.WriteActions, packet: Packet) -> None:
     # What an action set finds when it runs is not known here, so misfits in it do not count.
-    _each(action.actions, replace(packet, tags=list(packet.tags), misfits=[]))
+    _each(
+        action.actions, replace(packet, tags=list(packet.tags), misfits=[], in_set=True)
+    )
 
 
 _CHECKS: Final[dict[type[Action], Callable[[Any, Packet], None]]] = {

@@ -66,6 +66,8 @@ class Packet:
     """For each VLAN tag, whether it is known to be there."""
     misfits: list[Action]
     """Actions that do not fit the packet, which OpenFlow 1.0 puts up with and later ones do not."""
+    in_set: bool = False
+    """The actions stand in write_actions(), which OpenFlow 1.0 does not have."""
 
     @classmethod
     def of(cls, match: Match, table: int) -> Packet:

@@ -122,6 +122,13 @@ _LAYOUT: Final = (
     *((f"reg{n}", 32, Stage.METADATA) for n in range(15, -1, -1)),
     ("conj_id", 32, Stage.METADATA),
     ("actset_output", 32, Stage.METADATA),
+    # What next to no packet has.
+    ("tun_erspan_ver", 4, Stage.METADATA),
+    ("tun_erspan_idx", 20, Stage.METADATA),
+    ("tun_erspan_dir", 1, Stage.METADATA),
+    ("tun_erspan_hwid", 6, Stage.METADATA),
+    ("tun_gtpu_flags", 8, Stage.METADATA),
+    ("tun_gtpu_msgtype", 8, Stage.METADATA),
 )
 
 
@@ -304,6 +311,13 @@ _ROWS: Final = (
     _field("tun_tos", 8, _H, flags="m", dp="tunnel.tos", flower="enc_tos"),
     _field("tun_gbp_id", 16, _D, nx=38, dp="tunnel.gbp"),
     _field("tun_gbp_flags", 8, _H, nx=39, dp="tunnel.gbp"),
+    _field("tun_erspan_ver", 4, _D, dp="tunnel.erspan"),
+    _field("tun_erspan_idx", 20, _H, dp="tunnel.erspan"),
+    _field("tun_erspan_dir", 1, _D, dp="tunnel.erspan"),
+    _field("tun_erspan_hwid", 6, _H, dp="tunnel.erspan"),
+    # OVS prints these two without "tun_", and cannot read that itself.
+    _field("tun_gtpu_flags", 8, _H, flags="m", aka="gtpu_flags", dp="tunnel.gtpu"),
+    _field("tun_gtpu_msgtype", 8, _D, flags="m", aka="gtpu_msgtype", dp="tunnel.gtpu"),
     _field("in_port", 32, Format.PORT, nxm=0, flags="w", dp="in_port.", wire=16),
     _field("in_port_oxm", 32, Format.PORT, slot="in_port", oxm=0, flags="w"),
     _field("actset_output", 32, Format.PORT, oxm=43, flags=""),
@@ -396,12 +410,18 @@ _ROWS: Final = (
     _field("nd_target", 128, Format.IPV6, _P.ND, nx=23, oxm=31, dp="nd.target"),
     _field("nd_sll", 48, _E, _P.ND_SOLICIT, "arp_sha", nx=24, oxm=32, dp="nd.sll"),
     _field("nd_tll", 48, _E, _P.ND_ADVERT, "arp_tha", nx=25, oxm=33, dp="nd.tll"),
-    _field("nd_reserved", 32, _D, _P.ND, dp="nd_ext.nd_reserved"),
-    _field("nd_options_type", 8, _D, _P.ND, dp="nd_ext.nd_options_type"),
+    _field("nd_reserved", 32, _D, _P.ND, flags="w", dp="nd_ext.nd_reserved"),
+    _field("nd_options_type", 8, _D, _P.ND, flags="w", dp="nd_ext.nd_options_type"),
 )
 
 FIELDS: Final[dict[str, Field]] = {field.name: field for field in _ROWS}
 """Every field by its OVS name."""
+
+VALUE_IS_MASK: Final = frozenset(
+    ("tun_erspan_ver", "tun_erspan_dir", "tun_erspan_hwid", "tun_gtpu_flags", "tun_gtpu_msgtype")
+)
+"""Fields of which OVS takes the value for the mask, too: a match on 2 takes 3 for an answer, one on
+0 takes anything (lib/match.c match_set_tun_erspan_ver_masked() and its kin)."""
 
 _NSH: Final = ("flags", "ttl", "mdtype", "np", "spi", "si", "c1", "c2", "c3", "c4")
 
@@ -410,10 +430,6 @@ UNSUPPORTED: Final[dict[str, str]] = {
     **dict.fromkeys(
         (f"nsh_{part}" for part in _NSH), "NSH"
     ),
-    **dict.fromkeys(
-        (f"tun_erspan_{part}" for part in ("ver", "idx", "dir", "hwid")), "ERSPAN tunnels"
-    ),
-    **dict.fromkeys((f"tun_gtpu_{part}" for part in ("flags", "msgtype")), "GTP-U tunnels"),
 }
 """Fields of ovs-fields(7) that are not modelled: naming one is an error that says so."""
 

@@ -112,6 +112,18 @@ RULES: dict[str, Rule] = {
         "icmp6,icmp_type=135,nd_target=fc00::2,actions=drop", ADVERT,
         ("icmpv6(type=136/0xf8), packets",),
     ),
+    "option_types_of_neighbour_messages_read_as_zero": Rule(
+        "icmp6,icmp_type=136,actions=move:nd_options_type[]->NXM_NX_REG0[0..7],"
+        "output:NXM_NX_REG0[0..15]", ADVERT, ("actions:drop",),
+    ),
+    "flags_of_neighbour_messages_are_looked_at_and_not_shown": Rule(
+        "icmp6,icmp_type=136,icmp_code=0,nd_reserved=0,actions=output:2", ADVERT,
+        ("icmpv6(type=136,code=0), packets",),
+    ),
+    "the_value_of_erspan_and_gtpu_fields_is_their_mask": Rule(
+        "actions=set_field:3->tun_erspan_ver,goto_table:1\n"
+        "table=1,tun_erspan_ver=2,tun_erspan_dir=0,actions=output:2", TCP, ("actions:2",),
+    ),
     "labels_are_shown_down_to_the_last": Rule(
         "mplsm,mpls_label=16,mpls_tc=3,mpls_ttl=1,actions=drop", LABELS,
         ("mpls(label=16/0xfffff,tc=3/7,ttl=1/0xff,bos=0/0,label=16/0x0,tc=3/0,ttl=64/0x0,bos=0/0,"

@@ -155,6 +155,10 @@ ipv6,ct_state=+trk+est,ct_ipv6_src=fe80::1,ct_ipv6_dst=fe80::/10
 ct_nw_proto=6,ct_tp_src=5,ct_tp_dst=80/0xfff0,ip,ct_state=+trk-inv
 ct_state=+trk+est,ip,ct_nw_proto=17
 tcp,eth
+icmp6,icmp_type=136,nd_reserved=5,nd_options_type=2
+tun_erspan_ver=2,tun_erspan_dir=1,tun_erspan_hwid=0x7
+tun_erspan_ver=1,tun_erspan_idx=0x5
+tun_erspan_ver=3/0x2
 packet_type=(0,0)
 packet_type=(1,0x800)
 tp_dst=80
@@ -315,6 +319,7 @@ clear_actions,write_actions(drop),write_metadata:3,goto_table:4
 output:1,output:2,goto_table:253
 mod_vlan_vid:1,strip_vlan
 push_mpls:0x8847,set_mpls_ttl:3
+push_mpls:0x8847,set_mpls_label:77,set_mpls_tc:5
 push_mpls:0x8848,dec_mpls_ttl,pop_mpls:0x0800
 learn(table=2)
 learn()

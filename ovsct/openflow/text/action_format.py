@@ -102,6 +102,8 @@ def _set_field(action: ofp.SetField) -> str:
         mask = action.field.ones if whole else action.mask
         value = format_value(action.field, action.value, mask)
         return f"set_field:{value}->{action.field.name}"
+    if word.startswith("set_mpls_"):
+        return f"{word}({action.value})"
     return f"{word}:{_MODIFIED.get(word, str)(action.value)}"
 
 

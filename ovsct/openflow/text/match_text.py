@@ -32,6 +32,7 @@ from ovsct.packet.fields import (
     FIELDS,
     SLOTS,
     TCP_FLAG_NAMES,
+    VALUE_IS_MASK,
     VLAN_PRESENT,
     Field,
     Format,
@@ -244,6 +245,10 @@ class MatchBuilder:
             mask = 0
         self._put(field.mask, (value & mask) << field.shift, mask << field.shift, item)
 
+    def _own_mask(self, field: Field, value: int, mask: int, item: Item) -> None:
+        value &= mask
+        self._put(field.mask, value << field.shift, value << field.shift, item)
+
     def _nw_tos(self, field: Field, value: int, mask: int, item: Item) -> None:
         if value & 3:
             raise InputError(
@@ -269,6 +274,7 @@ _SPECIAL: Final[dict[str, Callable[[MatchBuilder, Field, int, int, Item], None]]
     "vlan_pcp": MatchBuilder._vlan_pcp,
     "nw_tos": MatchBuilder._nw_tos,
     "packet_type": MatchBuilder._packet_type,
+    **dict.fromkeys(VALUE_IS_MASK, MatchBuilder._own_mask),
 }
 
 
@@ -381,6 +387,19 @@ def _protocol_word(dl_type: int | None, nw_proto: int | None) -> tuple[str | Non
     return _SHORTHANDS.get((dl_type, None)), False
 
 
+def _inner_headers(view: _View) -> Iterator[str]:
+    """ERSPAN and GTP-U, of which OVS prints values without masks, some only for one version."""
+    version = view.slot("tun_erspan_ver")[0]
+    for name, only, text in (
+        ("tun_erspan_ver", None, str), ("tun_erspan_idx", 1, hexadecimal),
+        ("tun_erspan_dir", 2, str), ("tun_erspan_hwid", 2, hexadecimal),
+        ("tun_gtpu_flags", None, hexadecimal), ("tun_gtpu_msgtype", None, str),
+    ):  # fmt: skip
+        value, mask = view.slot(name)
+        if mask and only in (None, version):
+            yield f"{name.replace('tun_gtpu', 'gtpu')}={text(value)}"
+
+
 def _registers(view: _View) -> Iterator[str]:
     yield from view.plain(_hex, *(f"reg{n}" for n in range(16)))
     yield from view.plain(_hex, "tun_id")
@@ -395,6 +414,7 @@ def _registers(view: _View) -> Iterator[str]:
     value, mask = view.slot("tun_ttl")
     if mask:
         yield f"tun_ttl={value}"
+    yield from _inner_headers(view)
     value, mask = view.slot("tun_flags")
     if mask:
         yield _flag_set("tun_flags", value, mask, TUN_FLAG_NAMES, 0)

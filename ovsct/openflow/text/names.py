@@ -23,6 +23,12 @@ tun_ipv6_dst NXM_NX_TUN_IPV6_DST
 tun_flags NXM_NX_TUN_FLAGS
 tun_gbp_id NXM_NX_TUN_GBP_ID
 tun_gbp_flags NXM_NX_TUN_GBP_FLAGS
+tun_erspan_idx NXOXM_ET_ERSPAN_IDX
+tun_erspan_ver NXOXM_ET_ERSPAN_VER
+tun_erspan_dir NXOXM_ET_ERSPAN_DIR
+tun_erspan_hwid NXOXM_ET_ERSPAN_HWID
+tun_gtpu_flags NXOXM_ET_GTPU_FLAGS
+tun_gtpu_msgtype NXOXM_ET_GTPU_MSGTYPE
 metadata OXM_OF_METADATA
 in_port NXM_OF_IN_PORT
 in_port_oxm OXM_OF_IN_PORT

@@ -150,6 +150,8 @@ SETTERS: Final[dict[str, Callable[[Reader, Item], Action]]] = {
     "set_nw_ttl": _modify("nw_ttl", _up_to(0xFF, "time to live"), spelled="mod_nw_ttl"),
     "mod_tp_src": _modify("tcp_src", _up_to(0xFFFF, "port")),
     "mod_tp_dst": _modify("tcp_dst", _up_to(0xFFFF, "port")),
+    "set_mpls_label": _modify("mpls_label", _up_to(0xFFFFF, "MPLS label")),
+    "set_mpls_tc": _modify("mpls_tc", _up_to(7, "MPLS traffic class")),
     "set_tunnel": _set_tunnel,
     "set_tunnel64": _set_tunnel,
 }

@@ -167,14 +167,24 @@ _LIMITS: Final = {
 }  # fmt: skip
 
 
-def number(word: str, name: str, size: int) -> Callable[[Reader, Inside], Action]:
-    """An action that sets a field to a number of `size` bytes, called `word` in text."""
+_CUT: Final = frozenset({"set_mpls_label", "set_mpls_tc"})
+"""Words whose numbers are not looked at here: what is too long for the field is cut when used."""
+
+
+def number(
+    word: str, name: str, size: int, skip: int = 0
+) -> Callable[[Reader, Inside], Action]:
+    """An action that sets a field to a number of `size` bytes, called `word` in text.
+
+    `skip` bytes before the number align it.
+    """
     field = FIELDS[name]
     mask = whole_mask(field)
 
     def function(reader: Reader, _: Inside) -> Action:
+        reader.skip(skip)
         value = reader.number(size)
-        if value > _LIMITS.get(word, value) or value & ~mask:
+        if word not in _CUT and (value > _LIMITS.get(word, value) or value & ~mask):
             raise WireError("OFPBAC_BAD_ARGUMENT", f"{word}:{value:#x}")
         return of.SetField(field, value, mask, word)
 

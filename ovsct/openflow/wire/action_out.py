@@ -133,6 +133,9 @@ _OLD10: Final = {
 }  # fmt: skip
 """Number and bytes of the older words in OpenFlow 1.0."""
 
+_NICIRA10: Final = {"set_mpls_label": (30, 2, 4), "set_mpls_tc": (31, 0, 1)}
+"""The same of those that are Nicira's there, and the bytes before that align it."""
+
 _LEGACY10: Final = {
     "vlan_vid": "mod_vlan_vid", "vlan_pcp": "mod_vlan_pcp", "eth_src": "mod_dl_src",
     "eth_dst": "mod_dl_dst", "ip_src": "mod_nw_src", "ip_dst": "mod_nw_dst",
@@ -146,6 +149,7 @@ _AS_FIELD: Final = {
     "mod_vlan_vid": "vlan_vid", "set_vlan_vid": "vlan_vid", "mod_vlan_pcp": "vlan_pcp",
     "set_vlan_pcp": "vlan_pcp", "mod_dl_src": "eth_src", "mod_dl_dst": "eth_dst",
     "mod_nw_src": "ip_src", "mod_nw_dst": "ip_dst", "mod_nw_ecn": "nw_ecn",
+    "set_mpls_label": "mpls_label", "set_mpls_tc": "mpls_tc",
 }  # fmt: skip
 """The field that the older words set in OpenFlow 1.3, where they are set_field."""
 
@@ -166,6 +170,9 @@ def _set_field(action: of.SetField, version: int) -> bytes:
         if word in _OLD10:
             kind, size = _OLD10[word]
             return _standard(kind, _number(action.value, size))
+        if word in _NICIRA10:
+            kind, skip, size = _NICIRA10[word]
+            return _nicira(kind, bytes(skip) + _number(action.value, size))
         return _loads(action.field, action.value, action.mask)  # mod_nw_ecn, mod_nw_ttl
     return _old13(action, version)
 

@@ -61,6 +61,8 @@ _OF13: Final[dict[int, Row]] = {
     8: Row(8, False, read.number("mod_nw_ecn", "nw_ecn", 1)),
     9: _OF10[9],
     10: _OF10[10],
+    13: Row(8, False, read.number("set_mpls_label", "mpls_label", 4)),
+    14: Row(8, False, read.number("set_mpls_tc", "mpls_tc", 1)),
     15: Row(8, False, read.plain(of.SetMplsTtl, 1)),
     16: Row(8, False, lambda r, i: of.DecMplsTtl()),
     17: Row(8, False, read.push_vlan),
@@ -103,6 +105,8 @@ _NICIRA: Final[dict[int, Row]] = {
     27: Row(24, False, read.stack_push),
     28: Row(24, False, read.stack_pop),
     29: Row(24, False, more.sample),
+    30: Row(16, False, read.number("set_mpls_label", "mpls_label", 4, 2)),
+    31: Row(16, False, read.number("set_mpls_tc", "mpls_tc", 1)),
     32: Row(24, False, read.output_reg2),
     33: Row(16, True, read.load2),
     34: Row(16, False, read.conjunction),
@@ -123,7 +127,7 @@ _NICIRA: Final[dict[int, Row]] = {
 }
 """Nicira's actions by subtype. Those that are not modelled are not here."""
 
-_ONLY_OF10: Final = {4, 23, 24, 25, 26, 18, 40}
+_ONLY_OF10: Final = {4, 23, 24, 25, 26, 18, 30, 31, 40}
 """Nicira's actions that later versions have a standard one for."""
 
 

@@ -14,7 +14,7 @@ from ovsct.openflow.prereq import ETH_IPV4, ETH_IPV6, MET, Packet
 from ovsct.openflow.wire.buffer import Reader, pad8, padded
 from ovsct.openflow.wire.errors import WireError
 from ovsct.openflow.wire.oxm import COOKIE, pull_header, pull_value, put_entry
-from ovsct.packet.fields import FIELDS, SLOTS, VLAN_PRESENT, Field, Prereq
+from ovsct.packet.fields import FIELDS, SLOTS, VALUE_IS_MASK, VLAN_PRESENT, Field, Prereq
 
 _FREE: Final = (Prereq.NONE, Prereq.ETHERNET)
 _TCI: Final = SLOTS["vlan_tci"]
@@ -51,6 +51,8 @@ def pull_entries(reader: Reader, *, cookie: bool = False) -> tuple[Match, Cookie
             taken = _DSCP << field.shift
         else:
             taken = field.mask
+        if name in VALUE_IS_MASK:
+            within = bits
         if mask & taken:
             raise WireError("OFPBMC_DUP_FIELD", f"{name} stands here twice")
         value |= bits << field.shift
@@ -84,9 +86,11 @@ _ROWS: Final = tuple(
             "nd_target", "nd_sll", "nd_tll", "nd_reserved", "nd_options_type",
             "arp_op", "arp_spa", "arp_tpa", "arp_sha", "arp_tha",
             "tun_id", "tun_flags", "tun_src", "tun_dst", "tun_ipv6_src", "tun_ipv6_dst",
-            "tun_gbp_id", "tun_gbp_flags", *(f"reg{n}" for n in range(16)), "pkt_mark",
-            "ct_state", "ct_zone", "ct_mark", "ct_label", "ct_nw_src", "ct_ipv6_src",
-            "ct_nw_dst", "ct_ipv6_dst", "ct_nw_proto", "ct_tp_src", "ct_tp_dst", "metadata",
+            "tun_gbp_id", "tun_gbp_flags", "tun_erspan_idx", "tun_erspan_ver", "tun_erspan_dir",
+            "tun_erspan_hwid", "tun_gtpu_flags", "tun_gtpu_msgtype",
+            *(f"reg{n}" for n in range(16)), "pkt_mark", "ct_state", "ct_zone", "ct_mark",
+            "ct_label", "ct_nw_src", "ct_ipv6_src", "ct_nw_dst", "ct_ipv6_dst", "ct_nw_proto",
+            "ct_tp_src", "ct_tp_dst", "metadata",
         )),
     )
 )  # fmt: skip

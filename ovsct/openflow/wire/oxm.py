@@ -16,7 +16,10 @@ from ovsct.packet.fields import CT_STATE_NAMES, FIELDS, NXM_NX, NXM_OF, Field, F
 
 EXPERIMENTER_CLASS: Final = 0xFFFF
 _ERIC: Final = 0x1000
-_SIZES: Final = {"ct_state": 4, "ipv6_label": 4, "mpls_label": 4, "tun_flags": 2, "in_port": 2}
+_SIZES: Final = {
+    "ct_state": 4, "ipv6_label": 4, "mpls_label": 4, "tun_flags": 2, "in_port": 2,
+    "tun_erspan_idx": 4,
+}
 """Bytes of the fields that have more or fewer of them than their width needs."""
 
 COOKIE: Final = 0x00013C08
@@ -26,6 +29,13 @@ _MORE: Final = {
     "dp_hash": ((EXPERIMENTER_CLASS, 0, NX_VENDOR),),
     "actset_output": ((EXPERIMENTER_CLASS, 43, ONF_VENDOR),),
     "tcp_flags": ((EXPERIMENTER_CLASS, 42, ONF_VENDOR),),
+    **{
+        f"tun_{name}": ((EXPERIMENTER_CLASS, number, NX_VENDOR),)
+        for number, name in enumerate(
+            ("erspan_idx", "erspan_ver", "erspan_dir", "erspan_hwid", "gtpu_flags",
+             "gtpu_msgtype"), 11
+        )
+    },
     "nd_reserved": ((_ERIC, 1, 0),),
     "nd_options_type": ((_ERIC, 2, 0),),
 }

@@ -11,9 +11,7 @@ from ovsct.openflow.wire.codec import decode, encode
 from ovsct.openflow.wire.errors import WireError
 
 REFUSED = {
-    # Not modelled: set_mpls_*, tables and queues to configure, meters, flow monitors.
-    "ovs-ofctl-of10-action_set_mpls_label": "OFPBAC_BAD_VENDOR_TYPE",
-    "ovs-ofctl-of10-action_set_mpls_tc": "OFPBAC_BAD_VENDOR_TYPE",
+    # Not modelled: tables and queues to configure, meters, flow monitors.
     "4-23-ofp_table_mod": "OFPBRC_BAD_TYPE",
     "libofproto-OFP13-table_mod": "OFPBRC_BAD_TYPE",
     "4-35-ofp_queue_get_config_request": "OFPBRC_BAD_TYPE",
