@@ -101,8 +101,6 @@ _OLDER_WORDS: Final[dict[str, Callable[[Packet], bool]]] = {
 _NEVER_SET_FIELD: Final = frozenset({"mod_nw_ttl", "mod_tp_src", "mod_tp_dst"})
 """Older words that later versions of OpenFlow have as actions of their own."""
 
-_ADDS_A_TAG: Final = frozenset({"mod_vlan_vid", "mod_vlan_pcp"})
-
 
 def _set_field(action: ofp.SetField, packet: Packet) -> None:
     fits = _OLDER_WORDS.get(action.spelled)
@@ -110,8 +108,9 @@ def _set_field(action: ofp.SetField, packet: Packet) -> None:
         return
     if fits is not None:  # the older words do nothing to a packet that they do not fit
         if not fits(packet):
-            if packet.in_set and action.spelled not in _ADDS_A_TAG:
-                _need_prereq(action, action.field, packet)  # there it goes as a set_field
+            if packet.in_set:  # there it goes as a set_field
+                problem = f"{action.spelled} needs a match on packets that have {action.field.name}"
+                raise _refuse(action, problem, "OFPBAC_MATCH_INCONSISTENT")
             packet.misfits.append(action)
         if action.field.name in ("dl_vlan", "dl_vlan_pcp"):
             packet.tags[0] = True
