@@ -30,7 +30,7 @@ class Shot:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Flows and groups as ``ovs-ofctl`` takes them, one a line, and what happens.
+    """Flows, groups and meters as ``ovs-ofctl`` takes them, one a line, and what happens.
 
     `fragments` is the mode of ``ovs-ofctl set-frags``; `title` says where the case is from.
     """
@@ -38,6 +38,7 @@ class Case:
     flows: tuple[str, ...]
     shots: tuple[Shot, ...]
     groups: tuple[str, ...] = ()
+    meters: tuple[str, ...] = ()
     ports: tuple[int, ...] = (1, 2, 3, 4)
     fragments: str = "normal"
     title: str = "a case"
@@ -95,6 +96,7 @@ def from_setup(setup: Setup, happenings: Iterable[Happening], title: str) -> Cas
     return Case(
         flows=tuple(_lines(setup.flows.text)),
         groups=tuple(_lines(setup.groups.text)) if setup.groups is not None else (),
+        meters=tuple(_lines(setup.meters.text)) if setup.meters is not None else (),
         ports=setup.ports,
         fragments=str(options.get("frag_mode", "normal")),
         shots=tuple(shots_of(happenings)),
@@ -119,7 +121,9 @@ def to_yaml(case: Case, shows: str) -> str:
     ]
     if case.fragments != "normal":
         lines.append(f"options: {{ovs-userspace: {{frag_mode: {case.fragments}}}}}")
-    for key, texts in (("flows", case.flows), ("groups", case.groups)):
+    for key, texts in (
+        ("flows", case.flows), ("groups", case.groups), ("meters", case.meters),
+    ):  # fmt: skip
         if texts:
             lines.append(f"{key}: |")
             lines += [f"  {text}" for text in texts]

@@ -87,6 +87,7 @@ class Dice:
     random: Random
     conntrack: bool = False
     groups: dict[int, str] = field(default_factory=dict)
+    meters: list[int] = field(default_factory=list)
     source: dict[int, str] = field(default_factory=dict)
     """By IP version, the address behind which the case's flows hide a client."""
     target: dict[int, str] = field(default_factory=dict)

@@ -80,9 +80,7 @@ REASONS: Final[dict[Excluded, str]] = {
         " only, nothing here makes a hash, and all packets are Ethernet."
     ),
     Excluded.TESTED_APART: (
-        "Actions that depend on a hash, on a clock of the program's own or on flows that they add"
-        " have tests of their own: learn, multipath, bundle, sample, fin_timeout, delete_field,"
-        " debug_recirc, meter, select groups."
+        "Actions that change the flows have tests of their own: learn. So has delete_field."
     ),
     Excluded.NOT_MODELLED: (
         "encap, decap, NSH, controller(pause): the parser or the translation refuses them by name."
@@ -103,11 +101,7 @@ FIELDS: Final[dict[str, Excluded]] = {
 """Fields of the registry that no generated match names."""
 
 ACTIONS: Final[dict[str, Excluded]] = {
-    **dict.fromkeys(
-        ("Bundle", "DebugRecirc", "DebugSlow", "DeleteField", "FinTimeout", "Learn", "Meter",
-         "Multipath", "Sample"),
-        Excluded.TESTED_APART,
-    ),
+    **dict.fromkeys(("DeleteField", "Learn"), Excluded.TESTED_APART),
     "UnrollXlate": Excluded.NOT_MODELLED,
-}  # fmt: skip
+}
 """Actions that translate and that no generated flow holds, by the names of their classes."""

@@ -13,7 +13,8 @@ from typing import Final
 from ovsct.compare import draw
 from ovsct.compare.case import Case
 from ovsct.compare.draw import TABLES, Dice, Facts
-from ovsct.compare.generate_actions import draw_actions, draw_groups
+from ovsct.compare.generate_actions import draw_actions
+from ovsct.compare.generate_groups import draw_groups, draw_meters
 from ovsct.compare.generate_match import draw_match
 from ovsct.compare.generate_talk import draw_shots
 
@@ -73,10 +74,12 @@ def generate(seed: int, number: int, profile: Profile = Profile.ALL) -> Case:
     fragments = dice.chance(0.12)
     sets = dice.chance(0.2)
     groups = draw_groups(dice) if dice.chance(0.3) else []
+    meters = draw_meters(dice) if dice.chance(0.05) else []
     flows = _flows(dice, sets)
     return Case(
         flows=tuple(flows),
         groups=tuple(groups),
+        meters=tuple(meters),
         shots=draw_shots(dice, fragments),
         fragments=mode if fragments else "normal",
         title=f"seed {seed}, case {number}, profile {profile}",

@@ -9,6 +9,7 @@ from typing import Final
 from ovsct.compare import draw
 from ovsct.compare.draw import IPV4, IPV6, MPLS, MPLS_MC, TABLES, Dice, Facts, Fits
 from ovsct.compare.generate_fields import READABLE, SETS, WRITABLE, Readable
+from ovsct.openflow.hashes import HashFields
 
 Drawn = tuple[str, Facts]
 
@@ -262,6 +263,42 @@ def _check_pkt_larger(dice: Dice, facts: Facts) -> Drawn:
     return f"check_pkt_larger({length})->{dice.pick(_CHECKED_INTO)}", facts
 
 
+# -- by a hash, and what does next to nothing ----------------------------------------------------
+
+_HASHED: Final = tuple(HashFields)
+_BASES: Final = (0, 1, 7, 65535)
+_LINKS: Final = ("NXM_NX_REG0[]", "NXM_NX_REG0[0..7]", "NXM_NX_REG1[0..15]", "metadata[3..12]")
+_ALGORITHMS: Final = ("modulo_n", "hash_threshold", "hrw", "iter_hash")
+_MEMBERS: Final = ("1", "2", "3", "4", "9", "LOCAL")
+_PORT_FIELDS: Final = ("NXM_NX_REG0[0..15]", "reg1[16..31]", "NXM_NX_REG0[]")
+
+
+def _multipath(dice: Dice, facts: Facts) -> Drawn:
+    links = dice.pick((1, 2, 3, 4, 16, 70))
+    return (
+        f"multipath({dice.pick(_HASHED)},{dice.pick(_BASES)},{dice.pick(_ALGORITHMS)},{links},"
+        f"{dice.pick((0, 5, 64))},{dice.pick(_LINKS)})"
+    ), facts
+
+
+def _bundle(dice: Dice, facts: Facts) -> Drawn:
+    members = ",".join(dice.random.sample(_MEMBERS, dice.number(0, 3)))
+    algorithm = dice.pick(("hrw", "active_backup"))
+    head = f"{dice.pick(_HASHED)},{dice.pick(_BASES)},{algorithm},ofport"
+    if dice.chance(0.4):
+        return f"bundle_load({head},{dice.pick(_PORT_FIELDS)},members:{members})", facts
+    return f"bundle({head},members:{members})", facts
+
+
+def _sample(dice: Dice, facts: Facts) -> Drawn:
+    more = dice.pick(("", ",collector_set_id=1,obs_domain_id=2,obs_point_id=3"))
+    return f"sample(probability={dice.pick((1, 9, 65535))}{more})", facts
+
+
+def _fin_timeout(dice: Dice, facts: Facts) -> Drawn:
+    return f"fin_timeout({dice.pick(('idle_timeout=60', 'hard_timeout=90'))})", facts
+
+
 _MISFITS: Final = ("dec_ttl", "dec_mpls_ttl", "mod_nw_src:1.1.1.1", "mod_tp_dst:80")
 """Actions that OpenFlow 1.0 takes whatever the match says."""
 
@@ -290,6 +327,12 @@ ROWS: Final = (
     Row(1, 1, _not_in_set, _text(lambda d: f"note:{d.pick(('00', '01.02.03', '0a'))}")),
     Row(1, 1, lambda f: not f.nested, _text(lambda d: "exit")),
     Row(4, 3, lambda f: f.nested != "bucket", _group),
+    Row(1, 1, _not_in_set, _multipath),
+    Row(1, 1, _not_in_set, _bundle),
+    Row(1, 0, _not_in_set, _sample),
+    Row(1, 1, lambda f: f.ip and f.proto == 6 and _not_in_set(f), _fin_timeout),
+    Row(1, 1, _not_in_set, _text(lambda d: "debug_recirc")),
+    Row(1, 0, _not_in_set, _text(lambda d: "debug_slow")),
 )
 """The actions of a list. Instructions follow in :func:`draw_actions`."""
 
@@ -312,6 +355,8 @@ def draw_actions(dice: Dice, facts: Facts, sets: bool) -> str:
     """The whole action part of a flow, instructions included; action sets only with `sets`."""
     facts = facts.but(old=dice.chance(0.12))
     parts, facts = draw_list(dice, facts, 5)
+    if dice.meters and not facts.old and dice.chance(0.4):
+        parts.insert(0, f"meter:{dice.pick(dice.meters)}")
     if facts.old:
         return ",".join(parts) or "drop"
     inside = facts.but(nested="write_actions", depth=2)
@@ -326,25 +371,3 @@ def draw_actions(dice: Dice, facts: Facts, sets: bool) -> str:
     if not facts.last_table and dice.chance(0.18):
         parts.append(f"goto_table:{_later_table(dice, facts)}")
     return ",".join(parts) or "drop"
-
-
-_BUCKET_CT: Final = ("ct(commit,zone=1)", "ct(table=4,zone=2)", "ct(commit,table=4)")
-
-
-def draw_groups(dice: Dice) -> list[str]:
-    """The lines of a few groups; `dice` remembers which packets each is for."""
-    lines = []
-    for number in range(1, dice.number(0, draw.GROUPS) + 1):
-        kind = dice.pick(("all", "all", "indirect"))
-        family = dice.pick(("", "", "4", "6"))
-        dl_type = {"4": IPV4, "6": IPV6}.get(family, 0)
-        facts = Facts(table=TABLES - 1, dl_type=dl_type, nested="bucket", depth=2)
-        buckets = []
-        for _ in range(1 if kind == "indirect" else dice.number(0, 3)):
-            actions, _ = draw_list(dice, facts, 2)
-            if dice.chance(0.15) and family:
-                actions.append(dice.pick(_BUCKET_CT))
-            buckets.append(f"bucket=actions={','.join(actions) or f'output:{dice.number(1, 4)}'}")
-        lines.append(",".join([f"group_id={number}", f"type={kind}", *buckets]))
-        dice.groups[number] = family
-    return lines

@@ -70,8 +70,10 @@ def _word(word: str, values: Callable[[Dice], str], fits: Fits, tags: bool | Non
     return Set(1, fits, lambda dice: f"{word}:{values(dice)}", tags)
 
 
-def _load(into: str, values: Callable[[Dice], str], fits: Fits) -> Set:
-    return Set(1, fits, lambda dice: f"load:{values(dice)}->{into}")
+def _load(
+    into: str, values: Callable[[Dice], str], fits: Fits, tags: bool | None = None
+) -> Set:
+    return Set(1, fits, lambda dice: f"load:{values(dice)}->{into}", tags)
 
 
 def _of(*values: object) -> Callable[[Dice], str]:
@@ -147,7 +149,8 @@ SETS: Final = (
     _load("NXM_NX_REG0[0..15]", _of(1, 2, 3), _any), _load("NXM_OF_IN_PORT[]", _of(1, 2, 0), _any),
     _load("NXM_OF_ETH_DST[0..7]", _of(1, 0xFF), _any), _load("reg1[16..31]", _of(0, 1, 2), _any),
     _load("NXM_OF_IP_DST[0..7]", _of(1, 2), _ipv4),
-    _load("NXM_OF_VLAN_TCI[0..11]", _of(5), _any),
+    # OVS takes what is loaded for the whole TCI, and there is no "present" bit in it.
+    _load("NXM_OF_VLAN_TCI[0..11]", _of(5), _any, tags=False),
     _load("NXM_NX_IP_TTL[]", _of(1, 64), _ip),
     _word("mod_vlan_vid", _of(5, 6), _WHEN[Prereq.VLAN], tags=True),
     _word("mod_vlan_pcp", _of(0, 5), _WHEN[Prereq.VLAN], tags=True),

@@ -81,6 +81,7 @@ class Scenario(_Strict):
     ports: Annotated[int, Field(ge=1, le=MAX_PORT, strict=True)] | tuple[Port, ...]
     flows: str | FileText | None = None
     groups: str | FileText | None = None
+    meters: str | FileText | None = None
     tc_script: str | FileText | None = None
     lanes: tuple[str, ...] = Field(DEFAULT_LANES, min_length=1)
     options: dict[str, dict[str, Any]] = Field(default_factory=dict)
@@ -103,6 +104,7 @@ class Scenario(_Strict):
             ports=tuple(sorted(set(ports))),
             flows=self._text("flows", self.flows),
             groups=self._text("groups", self.groups),
+            meters=self._text("meters", self.meters),
             tc_script=self._text("tc_script", self.tc_script),
             options=self.options,
         )

@@ -23,8 +23,10 @@ from ovsct.lane import CONTROLLER, Arrival, Connection, Output
 from ovsct.lanes.ovs_userspace import OvsUserspace
 from ovsct.openflow.flow import Flow
 from ovsct.openflow.group import Group
+from ovsct.openflow.meter import Meter
 from ovsct.openflow.text.flow_text import format_flow, read_flows
 from ovsct.openflow.text.group_text import read_groups
+from ovsct.openflow.text.meter_text import read_meters
 from ovsct.oracle.ofctl import Refused
 from ovsct.oracle.real_ovs import Options, RealOvs, comparable
 from ovsct.oracle.vswitchd import VswitchdDied
@@ -130,8 +132,8 @@ class Verifier:
     def _run(self, case: Case, verdict: Verdict) -> None:
         program = self._program(case.ports)
         real = program.real
-        flows, groups, refusal = _read(case)
-        options = Options(vsctl=_VSCTL, fragments=case.fragments)
+        flows, groups, meters, refusal = _read(case)
+        options = Options(vsctl=_VSCTL, fragments=case.fragments, meters=case.meters)
         try:
             real.reset(case.flows, case.groups, options)
         except Refused as refused:
@@ -142,7 +144,7 @@ class Verifier:
         if refusal is not None:
             verdict.difference = Difference(Kind.REFUSED, None, (str(refusal),), ())
             return
-        bridge = Bridge(case.ports, flows, groups, frag_mode=case.fragments)
+        bridge = Bridge(case.ports, flows, groups, meters=meters, frag_mode=case.fragments)
         # Each step of the program's clock wakes its sweeper, but nothing between two steps does.
         model = OvsUserspace(bridge, trace=self.trace, sweep=0.001)
         model.datapath.max_idle = _MAX_IDLE / 1000
@@ -161,11 +163,16 @@ class Verifier:
         return asked
 
 
-def _read(case: Case) -> tuple[list[Flow], list[Group], InputError | None]:
+def _read(case: Case) -> tuple[list[Flow], list[Group], list[Meter], InputError | None]:
     try:
-        return read_flows("\n".join(case.flows)), read_groups("\n".join(case.groups)), None
+        return (
+            read_flows("\n".join(case.flows)),
+            read_groups("\n".join(case.groups)),
+            read_meters("\n".join(case.meters)),
+            None,
+        )
     except InputError as error:
-        return [], [], error
+        return [], [], [], error
 
 
 class _Run:

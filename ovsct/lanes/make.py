@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ovsct.bridge.bridge import Bridge
     from ovsct.openflow.flow import Flow
     from ovsct.openflow.group import Group
+    from ovsct.openflow.meter import Meter
 
 MAX_PORT: Final = 65279
 """The highest port number that OVS gives (OFPP_MAX - 1, openflow-1.0.h)."""
@@ -44,7 +45,7 @@ class Text:
 class Setup:
     """What is configured, whichever lane runs it.
 
-    `ports` are OpenFlow port numbers, `flows` and `groups` as ``ovs-ofctl`` takes them,
+    `ports` are OpenFlow port numbers, `flows`, `groups` and `meters` as ``ovs-ofctl`` takes them,
     `tc_script` as ``tc`` does (for the lane ``tc-script`` alone), `options` keywords by lane.
     Flows and groups are parsed once, whatever the number of lanes.
     """
@@ -52,6 +53,7 @@ class Setup:
     ports: tuple[int, ...]
     flows: Text | None = None
     groups: Text | None = None
+    meters: Text | None = None
     tc_script: Text | None = None
     options: Mapping[str, Options] = field(default_factory=lambda: _NONE)
 
@@ -76,6 +78,17 @@ class Setup:
         from ovsct.openflow.text.group_text import read_groups
 
         return tuple(_read(read_groups, self.groups))
+
+    @cached_property
+    def parsed_meters(self) -> tuple[Meter, ...]:
+        """The meters, parsed.
+
+        Raises:
+            InputError: with file, line, column and token.
+        """
+        from ovsct.openflow.text.meter_text import read_meters
+
+        return tuple(_read(read_meters, self.meters))
 
 
 Make: TypeAlias = Callable[[Setup, bool, dict[str, Any]], Lane]
@@ -177,7 +190,9 @@ def _bridge(setup: Setup, name: str, options: dict[str, Any]) -> Bridge:
     if setup.flows is None:
         raise InputError(f"the lane {name} needs flows", hint="give --flows FILE")
     own = {key: options.pop(key) for key in ("frag_mode", "zone_timeouts") if key in options}
-    return Bridge(setup.ports, setup.parsed_flows, setup.parsed_groups, **own)
+    return Bridge(
+        setup.ports, setup.parsed_flows, setup.parsed_groups, meters=setup.parsed_meters, **own
+    )
 
 
 _OURS: Final = frozenset({"trace", "file", "netfilter"})
@@ -241,6 +256,8 @@ def _real_ovs(setup: Setup, _trace: bool, options: dict[str, Any]) -> Lane:
     options.setdefault("flows_name", setup.flows.name)
     if setup.groups is not None:
         options.setdefault("groups_name", setup.groups.name)
+    if setup.meters is not None:
+        options.setdefault("meters", _lines(setup.meters))
     return RealOvs(_lines(setup.flows), _lines(setup.groups), setup.ports, Options(**options))
 
 

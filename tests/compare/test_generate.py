@@ -93,6 +93,7 @@ def test_a_case_is_a_scenario_and_back() -> None:
         back = from_scenario(parse_scenario(to_yaml(case, "a test"), "case.yaml"), "case.yaml")
         assert list(back.happenings()) == list(case.happenings())
         assert (back.flows, back.groups, back.ports) == (case.flows, case.groups, case.ports)
+        assert back.meters == case.meters
         assert back.fragments == case.fragments
 
 

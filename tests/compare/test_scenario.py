@@ -173,6 +173,6 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 def test_the_schema_names_every_key() -> None:
     schema = Scenario.model_json_schema()
     assert set(schema["properties"]) == {
-        "title", "shows", "ports", "flows", "groups", "tc_script", "lanes", "options",
+        "title", "shows", "ports", "flows", "groups", "meters", "tc_script", "lanes", "options",
         "conversations", "events", "expect",
     }  # fmt: skip
