@@ -22,7 +22,7 @@ from ovsct.report.tally import Tally
 from ovsct.report.text import Style, divergence_text, packet_table, tally_table
 
 if TYPE_CHECKING:
-    from ovsct.compare.scenario import Expect
+    from ovsct.compare.expect import Expect
 
 DIFFERENT: Final = 1
 SHOWN: Final = 60
@@ -84,7 +84,8 @@ def diff(
         job = _events_job(events, port, names, setup)
     if check and job.expect is None:
         raise InputError("--check needs a scenario that says what it expects", file=scenario)
-    survey = Survey({name: factory(name, job.setup) for name in job.lanes}, limit)
+    watched = {n for packets in job.expect.via.values() for n in packets} if job.expect else ()
+    survey = Survey({name: factory(name, job.setup) for name in job.lanes}, limit, watched)
     if as_json:
         found = _as_json(job, survey)
     else:
@@ -208,4 +209,4 @@ def _unmet(expect: Expect, survey: Survey, found: Sequence[Divergence]) -> str:
     causes = tuple(dict.fromkeys(divergence.cause for divergence in found))
     if len(found) == len(survey.differ) and causes != expect.causes:
         return f"the causes are {', '.join(causes)}, not {', '.join(expect.causes)}"
-    return ""
+    return next(expect.unmet_via(survey.seen), "")

@@ -17,7 +17,7 @@ from ovsct.errors import InputError
 from ovsct.lane import Arrival
 from ovsct.lanes.make import Setup, close, make
 from ovsct.lanes.tc import TcLane
-from ovsct.report.offload import Shares, offload_report
+from ovsct.report.offload import Offload, Shares, offload_report
 from ovsct.report.text import Style
 
 
@@ -35,31 +35,61 @@ from ovsct.report.text import Style
     "--why", is_flag=True,
     help="For each that is not: the table and flow behind every mask bit in the way.",
 )  # fmt: skip
+@click.option(
+    "--check", is_flag=True,
+    help="Exit with 0 if the scenario shows what it expects, with 1 if not.",
+)  # fmt: skip
 def offload(
-    scenario: str | None, events: str | None, port: int | None, lane: str, why: bool, **setup: Any
-) -> None:
+    scenario: str | None,
+    events: str | None,
+    port: int | None,
+    lane: str,
+    why: bool,
+    check: bool,
+    **setup: Any,
+) -> int:
     """Say of every megaflow whether it is offloaded, and if not, why.
 
     Give a scenario file, or flows and events. At the end stands which share of the packets and
     bytes was handled where.
     """
+    expect = None
     if scenario is not None:
         from ovsct.compare.scenario import read_scenario
 
         read = read_scenario(scenario)
-        config, happenings = read.setup, read.happenings()
+        config, happenings, expect = read.setup, read.happenings(), read.expect
     elif events is not None:
         config = make_setup(events=events, port=port, **setup)
         happenings = read_events(events, port=port, known=config.ports)
     else:
         raise InputError("nothing to offload", hint="give a SCENARIO.yaml, or --flows and --events")
-    for line in _report(config, lane, counted(happenings, lane), why):
+    if check and (expect is None or not expect.about_offload):
+        raise InputError(
+            "--check needs a scenario that says what it expects of the offload", file=scenario
+        )
+    if check and expect is not None and expect.not_in_nic is not None:
+        lane = "hw"
+    style = Style(sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
+    found, shares = _run(config, lane, counted(happenings, lane))
+    for line in offload_report(found, shares, style, why=why):
         click.echo(line)
+    if not check or expect is None:
+        return 0
+    unmet = list(expect.unmet_by_offload(
+        (refusal.reason for refusal in found.refused.values()),
+        found.blamed(),
+        (note.ignored for notes in found.in_tc.values() for note in notes),
+        (each.reason for each in (found.not_in_nic or {}).values()),
+    ))  # fmt: skip
+    click.echo(style.red(f"not as the scenario expects: {unmet[0]}") if unmet else "as expected")
+    return 1 if unmet else 0
 
 
-def _report(
-    config: Setup, name: str, happenings: Iterable[Happening], why: bool
-) -> Iterable[str]:
+def _run(
+    config: Setup, name: str, happenings: Iterable[Happening]
+) -> tuple[Offload, Shares]:
+    """What became of the megaflows after everything that happens, and who handled how much."""
     lane = make(name, config)
     assert isinstance(lane, TcLane)
     try:
@@ -74,8 +104,6 @@ def _report(
             else:
                 follower.until(event.at)
         lane.collect()
-        offloaded = {flow: each.lowered.ignored for flow, each in lane.offloaded.items()}
-        style = Style(sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
-        yield from offload_report(offloaded, lane.refused, shares, style, why=why)
+        return Offload.of(lane), shares
     finally:
         close(lane)

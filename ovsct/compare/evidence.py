@@ -66,11 +66,20 @@ class Side:
         return tuple(state for text in texts if (state := _state_in(text)))
 
     @property
+    def in_hardware(self) -> Iterator[dict[str, int]]:
+        """Zone, mark and label as hardware had written them down, for each entry that was hit."""
+        for step in self.steps:
+            if step.via is Via.HW and step.kind is StepKind.OFFLOAD:
+                found = {name: int(value, 0) for name, value in _WRITTEN.findall(step.text)}
+                yield {"zone": 0, "mark": 0, "label": 0, **found}
+
+    @property
     def ports(self) -> list[int | str]:
         """Where the frames left, in order."""
         return [output.port for output in self.out]
 
 
+_WRITTEN: Final = re.compile(r"\b(zone|mark|label)=(\w+)")
 _CT_STATE: Final = re.compile(r"ct_state=([a-z|+]+)")
 
 

@@ -6,7 +6,7 @@ over what the packet is, to what the lanes remember; within that from the specia
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from ovsct.compare.cause import Cause
@@ -226,7 +226,20 @@ def _mark_stale(e: Evidence) -> str | None:
             mine, theirs = getattr(one, name), getattr(other, name)
             if mine != theirs:
                 return f"ct_{name} is {mine:#x} in {e.a.lane} and {theirs:#x} in {e.b.lane}"
-    return None
+    return next((text for side in (e.a, e.b) for text in _written_before(side)), None)
+
+
+def _written_before(side: Side) -> Iterator[str]:
+    """What hardware wrote down of a connection, where the connection has moved on."""
+    for entry in side.in_hardware:
+        for connection in side.connections:
+            for name in ("mark", "label"):
+                now = getattr(connection, name)
+                if connection.zone == entry["zone"] and now != entry[name]:
+                    yield (
+                        f"the NIC of {side.lane} wrote down ct_{name} {entry[name]:#x};"
+                        f" the connection has {now:#x} by now"
+                    )
 
 
 def _checksum(e: Evidence) -> str | None:

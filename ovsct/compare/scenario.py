@@ -13,10 +13,10 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
-from ovsct.compare.cause import Cause
 from ovsct.compare.conversation import Conversation
 from ovsct.compare.event_line import event_line, is_time
 from ovsct.compare.events import MAX_PORT, Advance, Happening, read_events
+from ovsct.compare.expect import Expect
 from ovsct.compare.packet_line import packet_frames
 from ovsct.compare.yaml_places import Document, Place, read_yaml
 from ovsct.compare.yaml_places import Path as KeyPath
@@ -61,16 +61,6 @@ class Capture(_Strict):
 
     capture: str
     port: Port | None = None
-
-
-class Expect(_Strict):
-    """What is to be seen: which packets differ (none: all lanes alike), and why.
-
-    `causes` is in the order of their first packets.
-    """
-
-    differ: tuple[int, ...] = ()
-    causes: tuple[Cause, ...] = ()
 
 
 class Scenario(_Strict):

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from ovsct.bridge.bridge import Bridge
+from ovsct.bridge.datapath import MAX_IDLE
 from ovsct.conntrack.netfilter import Netfilter
 from ovsct.errors import InputError
 from ovsct.lane import Arrival, Event, Outcome, Step, StepKind, Via
@@ -38,7 +39,7 @@ class HwLane(TcLane):
             (:func:`ovsct.nic.profile.get_profile`).
         delay: seconds from the moment that the kernel asks until a connection is in hardware, or
             out of it; None for the profile's own.
-        netfilter, skb_ext, trace, vlan_limit: as for the lane ``tc``.
+        netfilter, skb_ext, trace, vlan_limit, max_idle: as for the lane ``tc``.
 
     Raises:
         InputError: no such kernel or profile, or a value that a profile cannot have.
@@ -58,11 +59,12 @@ class HwLane(TcLane):
         skb_ext: bool = True,
         trace: bool = False,
         vlan_limit: int = 1,
+        max_idle: float = MAX_IDLE,
     ) -> None:
         self.profile = get_profile(profile, netfilter.kernel if netfilter else kernel, delay)
         super().__init__(
             bridge, kernel=kernel, netfilter=netfilter, skb_ext=skb_ext, trace=trace,
-            vlan_limit=vlan_limit,
+            vlan_limit=vlan_limit, max_idle=max_idle,
         )  # fmt: skip
         self.name = "hw"
         self._early: list[Event] = []

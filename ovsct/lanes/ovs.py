@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ovsct.bridge.bridge import Bridge
-from ovsct.bridge.datapath import Datapath, PacketIn, Run
+from ovsct.bridge.datapath import MAX_IDLE, Datapath, PacketIn, Run
 from ovsct.bridge.odp_text import format_megaflow
 from ovsct.conntrack.dump import dpctl_line, proc_line
 from ovsct.conntrack.request import Tracker
@@ -25,6 +25,7 @@ class OvsLane:
         tracker: conntrack, in the dialect of `dialect` (``userspace`` or ``kernel``).
         trace: whether outcomes carry steps.
         vlan_limit: tags that are looked behind (``other_config:vlan-limit``).
+        max_idle: seconds after which an unused megaflow goes (``other_config:max-idle``).
     """
 
     def __init__(
@@ -36,11 +37,12 @@ class OvsLane:
         *,
         trace: bool = False,
         vlan_limit: int = 1,
+        max_idle: float = MAX_IDLE,
     ) -> None:
         self.name = name
         self.bridge = bridge
         self.tracker = tracker
-        self.datapath = Datapath(bridge, tracker, dialect, vlan_limit)
+        self.datapath = Datapath(bridge, tracker, dialect, vlan_limit, max_idle)
         self.trace = trace
         self.vlan_limit = vlan_limit
         self.now = 0.0

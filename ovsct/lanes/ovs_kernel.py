@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ovsct.bridge.bridge import Bridge
+from ovsct.bridge.datapath import MAX_IDLE
 from ovsct.conntrack.netfilter.core import Netfilter
 from ovsct.conntrack.ovs_kernel import OvsKernelTracker
 from ovsct.lanes.ovs import OvsLane
@@ -19,6 +20,7 @@ class OvsKernel(OvsLane):
         netfilter: Netfilter | None = None,
         trace: bool = False,
         vlan_limit: int = 1,
+        max_idle: float = MAX_IDLE,
     ) -> None:
         self.netfilter = netfilter if netfilter is not None else Netfilter(kernel=kernel)
         super().__init__(
@@ -28,4 +30,5 @@ class OvsKernel(OvsLane):
             "kernel",
             trace=trace,
             vlan_limit=vlan_limit,
+            max_idle=max_idle,
         )

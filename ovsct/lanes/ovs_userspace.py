@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ovsct.bridge.bridge import Bridge
+from ovsct.bridge.datapath import MAX_IDLE
 from ovsct.conntrack.userspace import UserspaceTracker
 from ovsct.conntrack.userspace_table import SWEEP_SECONDS
 from ovsct.lanes.ovs import OvsLane
@@ -20,6 +21,7 @@ class OvsUserspace(OvsLane):
         *,
         trace: bool = False,
         vlan_limit: int = 1,
+        max_idle: float = MAX_IDLE,
         sweep: float = SWEEP_SECONDS,
     ) -> None:
         super().__init__(
@@ -29,4 +31,5 @@ class OvsUserspace(OvsLane):
             "userspace",
             trace=trace,
             vlan_limit=vlan_limit,
+            max_idle=max_idle,
         )

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ovsct.bridge.bridge import Bridge
-from ovsct.bridge.datapath import Run
+from ovsct.bridge.datapath import MAX_IDLE, Run
 from ovsct.bridge.odp import Home, Megaflow
 from ovsct.conntrack.netfilter import Netfilter
 from ovsct.conntrack.netfilter.entry import DST_NAT, SRC_NAT, Entry
@@ -75,6 +75,7 @@ class TcLane(OvsLane):
             recirculates is lowered, and that is how Debian's kernels are.
         trace: whether outcomes carry steps.
         vlan_limit: tags that OVS looks behind (``other_config:vlan-limit``).
+        max_idle: seconds after which an unused megaflow goes (``other_config:max-idle``).
     """
 
     def __init__(
@@ -86,11 +87,12 @@ class TcLane(OvsLane):
         skb_ext: bool = True,
         trace: bool = False,
         vlan_limit: int = 1,
+        max_idle: float = MAX_IDLE,
     ) -> None:
         self.netfilter = netfilter if netfilter is not None else Netfilter(kernel=kernel)
         super().__init__(
             "tc", bridge, OvsKernelTracker(self.netfilter), "kernel",
-            trace=trace, vlan_limit=vlan_limit,
+            trace=trace, vlan_limit=vlan_limit, max_idle=max_idle,
         )  # fmt: skip
         self.tc = self.make_ingress()
         self.lowering = Lowering(

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from ovsct.bridge.odp import LOOKED_AT, MATCHED, Author, Megaflow
 from ovsct.bridge.odp_text import format_actions, format_key
 from ovsct.lane import Outcome, Via
+from ovsct.lanes.hw import HwLane
+from ovsct.lanes.tc import TcLane
 from ovsct.lower.reasons import Note, Refusal
 from ovsct.lower.to_tc import blame
+from ovsct.nic.ingress import NotInHw
 from ovsct.openflow.text.flow_text import format_flow
 from ovsct.packet.fields import CT_STATE_NAMES, SLOTS
 from ovsct.report.text import Style
@@ -49,20 +52,52 @@ _SLOWEST_FIRST = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Offload:
+    """What became of a lane's megaflows.
+
+    `in_tc` are those that are filters, with what these lack; `refused` those that are none, and
+    why; `not_in_nic` those of `in_tc` that the NIC does not take, None where there is no NIC.
+    """
+
+    in_tc: Mapping[Megaflow, tuple[Note, ...]]
+    refused: Mapping[Megaflow, Refusal]
+    not_in_nic: Mapping[Megaflow, NotInHw] | None
+
+    @classmethod
+    def of(cls, lane: TcLane) -> Offload:
+        """That of a lane as it stands."""
+        not_in_nic = None
+        if isinstance(lane, HwLane):
+            why = lane.tc.refused
+            not_in_nic = {
+                flow: why[each.installed]
+                for flow, each in lane.offloaded.items() if each.installed in why
+            }  # fmt: skip
+        in_tc = {flow: each.lowered.ignored for flow, each in lane.offloaded.items()}
+        return cls(in_tc, dict(lane.refused), not_in_nic)
+
+    def blamed(self) -> Iterator[str]:
+        """The flows behind the bits for which megaflows were refused, as the user wrote them."""
+        for megaflow, refusal in self.refused.items():
+            for author, _ in blame(megaflow, refusal.bits):
+                if author.flow is not None:
+                    yield author.flow.text
+
+
 def offload_report(
-    offloaded: Mapping[Megaflow, tuple[Note, ...]],
-    refused: Mapping[Megaflow, Refusal],
-    shares: Shares,
-    style: Style,
-    *,
-    why: bool,
+    offload: Offload, shares: Shares, style: Style, *, why: bool
 ) -> Iterator[str]:
     """The lines of the report: every megaflow, then the shares of the traffic."""
-    for megaflow, notes in offloaded.items():
-        yield f"{style.green('in TC    ')}  {_flow(megaflow)}"
+    for megaflow, notes in offload.in_tc.items():
+        refused_by_nic = None if offload.not_in_nic is None else offload.not_in_nic.get(megaflow)
+        where = "in TC    " if offload.not_in_nic is None or refused_by_nic else "in NIC   "
+        yield f"{style.green(where)}  {_flow(megaflow)}"
+        if refused_by_nic is not None:
+            yield f"             not in the NIC: {refused_by_nic.reason}: {refused_by_nic.words}"
         for note in notes:
             yield f"             lost on the way ({note.ignored}): {note.detail}"
-    for megaflow, refusal in refused.items():
+    for megaflow, refusal in offload.refused.items():
         yield f"{style.red('not in TC')}  {_flow(megaflow)}"
         yield f"             {refusal.reason}: {refusal.detail}"
         if why:

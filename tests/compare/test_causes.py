@@ -67,6 +67,7 @@ USED_UP = dropped(Drop.CONNTRACK, steps=[Step(Via.SLOW, StepKind.ACTION, "ct(nat
 FRAGMENT = build.fragment(build.udp(*ENDS, payload=bytes(40)), [16])[0]
 UNREAD = build.udp(*ENDS, bad="l4")
 ARP = build.arp("10.0.0.1", "10.0.0.2")
+WRITTEN = Step(Via.HW, StepKind.OFFLOAD, "offloaded connection: ct_state=+trk zone=0 mark=0x3")
 BOTH = ([connection()], [connection()])
 
 CASES: list[tuple[Cause, Divergence]] = [
@@ -91,6 +92,8 @@ CASES: list[tuple[Cause, Divergence]] = [
     (Cause.TTL_OR_OPTIONS, diverge(build.udp(*ENDS, ip_options=b"\1\1\1\1"), dropped(), None)),
     (Cause.MARK_STALE, diverge(DATA, None, dropped(via=HW),
                                ([connection(mark=1)], [connection(mark=2)]))),
+    (Cause.MARK_STALE, diverge(DATA, dropped(), to(2, DATA, WRITTEN, via=HW),
+                               ([connection(mark=7)], [connection(mark=7)]))),
     (Cause.STALE_HARDWARE_ENTRY, diverge(DATA, dropped(steps=[ct("inv|trk")]), to(2, via=HW),
                                          ([connection("TIME_WAIT")], [connection()]))),
     (Cause.TIMEOUT, diverge(DATA, None, dropped(steps=[ct("inv|trk")]),
