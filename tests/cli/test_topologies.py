@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +27,15 @@ def test_they_are_all_there() -> None:
         "netdev-0x13", "stateful-firewall", "snat-gateway", "dnat-load-balancer",
         "never-hit-rule", "fin-stuck-in-hardware",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("folder", "page"), [("cases", "cases.md"), ("side-by-side", "ovs-and-tc.md")]
+)
+def test_each_stands_on_its_page(folder: str, page: str) -> None:
+    text = (FOLDER.parent / "docs" / page).read_text()
+    linked = set(re.findall(rf"\(\.\./topologies/({folder}/[^)]+)\.yaml\)", text))
+    assert linked == {named(file) for file in FILES if file.parent.name == folder}
 
 
 @pytest.mark.parametrize("file", FILES, ids=named)
