@@ -30,6 +30,30 @@ class Arrival(NamedTuple):
     frame: bytes
 
 
+class LinkChange(NamedTuple):
+    """The link of a port comes up or goes down, `at` in seconds."""
+
+    at: float
+    port: int
+    up: bool
+
+
+class FlowChange(NamedTuple):
+    """The flows change, `at` in seconds.
+
+    `text` is a line as ``ovs-ofctl add-flows`` takes it: ``add``, ``modify``, ``modify_strict``,
+    ``delete`` or ``delete_strict``, and a flow.
+    """
+
+    at: float
+    text: str
+
+
+Change: TypeAlias = LinkChange | FlowChange
+"""What changes in a lane's configuration while packets run. A lane that takes changes has a method
+``change``."""
+
+
 class Via(StrEnum):
     """The engines a packet can pass through, fastest first."""
 

@@ -73,7 +73,7 @@ def learn(ctx: Context, action: of.Learn, _last: bool, _rest: Rest) -> None:
     for spec in action.specs:
         if isinstance(spec.src, of.Subfield):
             ctx.look(spec.src.mask)
-    effect = LearnFlow(learned_flow(action, ctx.flow), action.limit)
+    effect = LearnFlow(learned_flow(action, ctx.flow), action.limit, ctx.now)
     tables = ctx.bridge.flow_tables
     kept = True
     if ctx.side_effects:

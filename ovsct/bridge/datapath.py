@@ -207,8 +207,11 @@ class Datapath:
         return flow
 
     def _follow(self, now: float) -> None:
-        """Follow what changed in the tables, or in what NORMAL learned, since the last packet."""
-        self._now = now
+        """Follow what changed in the tables, or in what NORMAL learned, since the last packet.
+
+        OVS decides again as soon as something changes, that is at the time that was last seen.
+        """
+        then, self._now = self._now, now
         tables, fdb = self.bridge.flow_tables, self.bridge.fdb
         if tables.version != self._tables_version:
             tables.begin(now)
@@ -221,10 +224,10 @@ class Datapath:
             tables.changes.clear()
             self._tables_version = tables.version
             self._fdb_version = fdb.version
-            self._revalidate(list(self._all()), now)
+            self._revalidate(list(self._all()), then)
         elif fdb.version != self._fdb_version:
             self._fdb_version = fdb.version
-            self._revalidate([flow for flow in self._all() if flow.learned], now)
+            self._revalidate([flow for flow in self._all() if flow.learned], then)
 
     def _revalidate(self, flows: Sequence[odp.Megaflow], now: float) -> None:
         """Decide again for `flows`: what is masked otherwise goes, the rest is changed in place."""
@@ -324,17 +327,16 @@ class Datapath:
         """Nobody keeps it any more: its recirculation ids go, its flows keep what it counted."""
         self.bridge.recirc.release(flow.recirc_ids)
         self._settle(flow)
-        tables = self.bridge.flow_tables
-        used = flow.used if flow.used is not None else flow.created
-        for rule in flow.rules:
-            tables.touch(rule, used)
 
     def _settle(self, flow: odp.Megaflow) -> None:
-        """Credit its flows with what it served since this was last done."""
+        """Credit its flows with what it served since this was last done: counters, and time."""
         packets = flow.packets + 1 - flow.counted_packets
         size = flow.bytes + flow.first_bytes - flow.counted_bytes
         if packets:
+            tables = self.bridge.flow_tables
+            used = flow.used if flow.used is not None else flow.created
             for rule in flow.rules:
+                tables.touch(rule, used)
                 counted = self._counted.get(rule, (0, 0))
                 self._counted[rule] = counted[0] + packets, counted[1] + size
             flow.counted_packets += packets
@@ -386,14 +388,11 @@ class Datapath:
         return events
 
     def _expire_flows(self, now: float) -> list[Event]:
-        used: dict[Flow, float] = {}
         for flow in self._all():
-            last = flow.used if flow.used is not None else flow.created
-            for rule in flow.rules:
-                used[rule] = max(last, used.get(rule, last))
+            self._settle(flow)
         events = [
             Event(due, EventKind.FLOW_EXPIRED, f"{why}: {format_flow(flow)}")
-            for due, flow, why in self.bridge.flow_tables.expire(now, used)
+            for due, flow, why in self.bridge.flow_tables.expire(now)
         ]
         self._follow(now)
         return events

@@ -9,7 +9,7 @@ changed since then stands in `changes`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
@@ -23,10 +23,15 @@ NO_COOKIE: Final = (1 << 64) - 1
 
 @dataclass(frozen=True, slots=True)
 class LearnFlow:
-    """What a packet does to the tables: this flow is to be there. `limit`: see learn()."""
+    """What a packet does to the tables: this flow is to be there. `limit`: see learn().
+
+    `born` is when it was translated (seconds): a flow that is learned later, by a packet that met
+    the cache, has been unused since then (``rule_construct()``: the flow is made in translation).
+    """
 
     flow: Flow
     limit: int = 0
+    born: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,20 @@ class FlowTables:
         self.version += 1
         if flow.idle_timeout or flow.hard_timeout or _has_fin_timeout(flow.actions):
             self._set_clock(flow, Clock(flow.idle_timeout, flow.hard_timeout, now))
+
+    def modify(
+        self, flow: Flow, actions: tuple[Action, ...], cookie: int | None, now: float
+    ) -> None:
+        """Give a flow other actions, and another cookie unless it is None."""
+        changed = replace(
+            flow, actions=actions, cookie=flow.cookie if cookie is None else cookie,
+            text="", file=None, line=None, warnings=(),
+        )  # fmt: skip
+        clock = self.clocks.get(flow)
+        self.add(changed, now)
+        fresh = self.clocks.get(changed)
+        if clock is not None and fresh is not None:
+            fresh.idle, fresh.hard, fresh.used = clock.idle, clock.hard, clock.used
 
     def remove(self, flow: Flow) -> None:
         """Take a flow out, and with it what it learned with ``delete_learned``."""
@@ -167,6 +186,9 @@ class FlowTables:
         if there is None:
             added = replace(flow)
             self.add(added, now)
+            fresh = self.clocks.get(added)
+            if fresh is not None:
+                fresh.used = effect.born
             return None, added
         clock = self.clocks.get(there)
         cookie = there.cookie if flow.cookie == NO_COOKIE else flow.cookie
@@ -188,7 +210,7 @@ class FlowTables:
         self._set_clock(effect.rule, clock)
 
     def touch(self, rule: Flow, used: float) -> None:
-        """Packets met `rule` at `used`, as a megaflow that goes now has seen."""
+        """Packets met `rule` at `used`, as a megaflow has seen."""
         clock = self.clocks.get(rule)
         if clock is not None and clock.used is not None:
             clock.used = max(clock.used, used)
@@ -201,17 +223,16 @@ class FlowTables:
             if clock.modified is None:
                 clock.modified = clock.used = now
 
-    def expire(self, now: float, used: Mapping[Flow, float]) -> Iterator[tuple[float, Flow, str]]:
+    def expire(self, now: float) -> Iterator[tuple[float, Flow, str]]:
         """Remove the flows that have ended before `now`: (when, which, why), in order of time.
 
-        `used` says when packets last met a flow.
+        When packets last met them has been told before (:meth:`touch`).
         """
         self.begin(now)
         soonest = math.inf
         ended = []
         for flow, clock in self.clocks.items():
             assert clock.used is not None and clock.modified is not None
-            clock.used = max(clock.used, used.get(flow, clock.used))
             due = clock.due(clock.used)
             if due < now:
                 hard = bool(clock.hard) and clock.modified + clock.hard < now

@@ -102,7 +102,7 @@ def _run(
                 follower.packet(event.at)
                 shares.add(event.frame, lane.receive(event))
             else:
-                follower.until(event.at)
+                follower.follow(event)
         lane.collect()
         return Offload.of(lane), shares
     finally:

@@ -105,7 +105,7 @@ def _write(lane: Lane, happenings: Iterable[Happening], show: Show, at_once: boo
                     if at_once:
                         sys.stdout.flush()
             else:
-                _tell(follower.until(event.at))
+                _tell(follower.follow(event))
     finally:
         # Also if the next record is wrong: what came before it happened.
         write("".join(lines))
@@ -130,7 +130,7 @@ def _summarize(lane: Lane, happenings: Iterable[Happening]) -> None:
                 _tell(follower.until(event.at))
             add(receive(event))
         else:
-            _tell(follower.until(event.at))
+            _tell(follower.follow(event))
     click.echo(tally_table({lane.name: tally}))
 
 

@@ -73,8 +73,8 @@ def _follow_all(
 
     follower = Follower(lane)
     for number, (text, happening) in enumerate(zip(packets, happenings, strict=True), start=1):
-        if isinstance(happening, Advance):
-            events = follower.until(happening.at)
+        if not isinstance(happening, Arrival):
+            events = follower.follow(happening)
             click.echo(trace_text(number, happening, None, events))
             continue
         if not (_SAYS_NUMBERS.search(text) or _HEX.fullmatch(text.strip())):

@@ -9,19 +9,28 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Final
 
 from ovsct.compare.events import Advance, Happening
 from ovsct.compare.packet_line import packet_frames
 from ovsct.compare.scenario import Scenario
 from ovsct.errors import InputError
-from ovsct.lane import Arrival
+from ovsct.lane import Arrival, FlowChange, LinkChange
 from ovsct.lanes.make import Setup
 from ovsct.packet.describe import describe
+
+LINK: Final = "link "
+FLOW_MOD: Final = "flow-mod "
+"""How the lines of shots begin that are no packets."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """One event: `line` says the packet (:mod:`ovsct.compare.packet_line`); empty: time passes."""
+    """One event: `line` says the packet (:mod:`ovsct.compare.packet_line`); empty: time passes.
+
+    ``link up`` and ``link down`` are about the link of the port; ``flow-mod`` and a line as
+    ``ovs-ofctl add-flows`` takes it change the flows.
+    """
 
     at: float
     port: int
@@ -48,9 +57,24 @@ class Case:
         for shot in self.shots:
             if not shot.line:
                 yield Advance(shot.at)
-                continue
-            for frame in frames_of(shot.line):
-                yield Arrival(shot.at, shot.port, frame)
+            elif shot.line.startswith(LINK):
+                yield LinkChange(shot.at, shot.port, shot.line == f"{LINK}up")
+            elif shot.line.startswith(FLOW_MOD):
+                yield FlowChange(shot.at, shot.line.removeprefix(FLOW_MOD))
+            else:
+                for frame in frames_of(shot.line):
+                    yield Arrival(shot.at, shot.port, frame)
+
+    def packets(self) -> Iterator[Arrival | Advance]:
+        """What happens, in order, where nothing changes meanwhile.
+
+        Raises:
+            InputError: something does.
+        """
+        for happening in self.happenings():
+            if not isinstance(happening, Arrival | Advance):
+                raise InputError("nothing may change while packets run here")
+            yield happening
 
 
 @lru_cache(maxsize=4096)
@@ -68,6 +92,11 @@ def shots_of(happenings: Iterable[Happening]) -> Iterator[Shot]:
     for happening in happenings:
         if isinstance(happening, Arrival):
             yield Shot(happening.at, happening.port, f"hex {happening.frame.hex()}")
+        elif isinstance(happening, LinkChange):
+            state = "up" if happening.up else "down"
+            yield Shot(happening.at, happening.port, f"{LINK}{state}")
+        elif isinstance(happening, FlowChange):
+            yield Shot(happening.at, 0, f"{FLOW_MOD}{happening.text}")
         else:
             yield Shot(happening.at, 0, "")
 
@@ -134,6 +163,12 @@ def to_yaml(case: Case, shows: str) -> str:
     for shot in case.shots:
         if not shot.line:
             lines.append(f"  - advance: {_seconds(shot.at - now)}")
+        elif shot.line.startswith(LINK):
+            state = shot.line.removeprefix(LINK)
+            lines.append(f"  - {{port: {shot.port}, link: {state}, at: {_seconds(shot.at)}}}")
+        elif shot.line.startswith(FLOW_MOD):
+            text = _quoted(shot.line.removeprefix(FLOW_MOD))
+            lines.append(f"  - {{flow_mod: {text}, at: {_seconds(shot.at)}}}")
         else:
             if shot.line.startswith("hex "):
                 lines.append(f"  # {describe(frames_of(shot.line)[0])}")

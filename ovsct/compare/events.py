@@ -1,9 +1,9 @@
 """Events: what happens to a lane from outside, read from a file as a stream.
 
-An event is a frame that comes in (:class:`~ovsct.lane.Arrival`) or time that passes
-(:class:`Advance`). Files are ``.jsonl`` (one ``{"at": seconds, "port": n, "frame": "hex"}`` a line,
-or ``{"at": seconds}``), ``.pcap`` and ``.pcapng``. One record is held at a time, so a file of any
-size needs the same memory.
+An event is a frame that comes in (:class:`~ovsct.lane.Arrival`), time that passes
+(:class:`Advance`), or, in scenarios, a change (:data:`~ovsct.lane.Change`). Files are ``.jsonl``
+(one ``{"at": seconds, "port": n, "frame": "hex"}`` a line, or ``{"at": seconds}``), ``.pcap`` and
+``.pcapng``. One record is held at a time, so a file of any size needs the same memory.
 
 Times of a capture count from the whole second of its first record. Records stand in the order of
 their times; one that does not is an error, for sorting would silently change what happens.
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO, Final, NamedTuple, TypeAlias
 
 from ovsct.errors import InputError
-from ovsct.lane import Arrival
+from ovsct.lane import Arrival, Change
 from ovsct.packet.capture import CaptureReader, port_of, read_capture
 from ovsct.packet.pcap import PcapReader
 from ovsct.packet.pcapng import PcapngReader
@@ -37,7 +37,7 @@ class Advance(NamedTuple):
     at: float
 
 
-Happening: TypeAlias = Arrival | Advance
+Happening: TypeAlias = Arrival | Advance | Change
 
 Tick: TypeAlias = Callable[[int], object]
 """Told of every so many bytes read, for a progress bar."""

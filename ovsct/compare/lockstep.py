@@ -14,7 +14,17 @@ from typing import Final, NamedTuple
 
 from ovsct.compare.events import Happening
 from ovsct.errors import InputError
-from ovsct.lane import Arrival, Connection, Event, Lane, Outcome, Output, Port
+from ovsct.lane import (
+    Arrival,
+    Connection,
+    Event,
+    FlowChange,
+    Lane,
+    LinkChange,
+    Outcome,
+    Output,
+    Port,
+)
 
 JUDGES: Final = frozenset({"real-ovs", "real-kernel"})
 """Lanes that are real programs: their clocks follow the packets, their outputs have no order
@@ -87,9 +97,10 @@ class Follower:
     judge's clock follows the packets by itself.
     """
 
-    __slots__ = ("_advance", "due")
+    __slots__ = ("_advance", "_lane", "due")
 
     def __init__(self, lane: Lane) -> None:
+        self._lane = lane
         self._advance = lane.advance
         self.due = math.inf if lane.name in JUDGES else -math.inf
         """From which time on a packet is reason to tell it; a loop may look here itself."""
@@ -103,6 +114,20 @@ class Follower:
         if self.due != math.inf:
             self.due = at + TICK
         return self._advance(at)
+
+    def follow(self, happening: Happening) -> Sequence[Event]:
+        """Time passes until something that is no packet happens: what both brought.
+
+        Raises:
+            InputError: the lane takes no changes, or not this one.
+        """
+        events = self.until(happening.at)
+        if not isinstance(happening, LinkChange | FlowChange):
+            return events
+        change = getattr(self._lane, "change", None)
+        if change is None:
+            raise InputError(f"the lane {self._lane.name} takes no changes while packets run")
+        return [*events, *change(happening)]
 
 
 class Lockstep:
@@ -123,12 +148,11 @@ class Lockstep:
     def step(self, happening: Happening, *, look: bool = False) -> Row:
         """Give all lanes one happening; with `look`, take down their connections before it."""
         self._place += 1
-        arrival = happening if isinstance(happening, Arrival) else None
-        self._n += arrival is not None
+        self._n += isinstance(happening, Arrival)
         taken = []
         for lane, follower in zip(self.lanes, self._followers, strict=True):
             try:
-                taken.append(self._take(lane, follower, happening.at, arrival, look))
+                taken.append(self._take(lane, follower, happening, look))
             except InputError as error:
                 raise error.at(file=f"packet {self._n} in lane {lane.name}") from None
         first = self.rule.comparable(taken[0].out)
@@ -137,9 +161,13 @@ class Lockstep:
 
     @staticmethod
     def _take(
-        lane: Lane, follower: Follower, at: float, arrival: Arrival | None, look: bool
+        lane: Lane, follower: Follower, happening: Happening, look: bool
     ) -> Taken:
-        events = follower.until(at) if arrival is None else follower.packet(at)
+        arrival = happening if isinstance(happening, Arrival) else None
+        if isinstance(happening, Arrival):
+            events = follower.packet(happening.at)
+        else:
+            events = follower.follow(happening)
         before = lane.connections() if look else None
         outcome = lane.receive(arrival) if arrival is not None else None
         left = outcome.out if outcome is not None else ()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
@@ -21,8 +21,9 @@ from ovsct.compare.packet_line import packet_frames
 from ovsct.compare.yaml_places import Document, Place, read_yaml
 from ovsct.compare.yaml_places import Path as KeyPath
 from ovsct.errors import InputError
-from ovsct.lane import Arrival
+from ovsct.lane import Arrival, FlowChange, LinkChange
 from ovsct.lanes.make import LANES, Setup, Text, unknown_lane
+from ovsct.openflow.text.flow_mod_text import parse_flow_mod
 
 DEFAULT_LANES: Final = ("ovs-kernel", "tc", "hw")
 """What `ovsct diff` compares unless told otherwise."""
@@ -56,6 +57,21 @@ class Pause(_Strict):
     advance: Seconds
 
 
+class Link(_Strict):
+    """The link of a port comes up or goes down."""
+
+    at: Seconds | None = None
+    port: Port
+    link: Literal["up", "down"]
+
+
+class FlowMod(_Strict):
+    """The flows change: a line of ``ovs-ofctl add-flows``, with a command ahead if it adds none."""
+
+    at: Seconds | None = None
+    flow_mod: str
+
+
 class Capture(_Strict):
     """Packets of a capture (or .jsonl) beside the scenario, their times counted from here."""
 
@@ -76,7 +92,7 @@ class Scenario(_Strict):
     lanes: tuple[str, ...] = Field(DEFAULT_LANES, min_length=1)
     options: dict[str, dict[str, Any]] = Field(default_factory=dict)
     conversations: dict[str, str] = Field(default_factory=dict)
-    events: tuple[str | Packet | Pause | Capture, ...] = Field(min_length=1)
+    events: tuple[str | Packet | Pause | Link | FlowMod | Capture, ...] = Field(min_length=1)
     expect: Expect | None = None
 
     _file: str = PrivateAttr("")
@@ -137,7 +153,7 @@ class Scenario(_Strict):
             path = ("events", number)
             for happening in self._event(event, path, now, talks):
                 now = happening.at
-                if isinstance(happening, Arrival) and happening.port not in ports:
+                if isinstance(happening, Arrival | LinkChange) and happening.port not in ports:
                     raise self._error(
                         f"port {happening.port} is not one of the scenario's ports", path
                     )
@@ -154,7 +170,7 @@ class Scenario(_Strict):
 
     def _event(
         self,
-        event: str | Packet | Pause | Capture,
+        event: str | Packet | Pause | Link | FlowMod | Capture,
         path: KeyPath,
         now: float,
         talks: dict[str, Conversation],
@@ -167,6 +183,14 @@ class Scenario(_Strict):
                 yield happening._replace(at=happening.at + now)
         elif isinstance(event, Packet):
             yield from self._packet(event, path, now)
+        elif isinstance(event, Link):
+            yield LinkChange(self._time(event.at, path, now), event.port, event.link == "up")
+        elif isinstance(event, FlowMod):
+            try:
+                parse_flow_mod(event.flow_mod)
+            except InputError as error:
+                raise self._placed(error, (*path, "flow_mod")) from None
+            yield FlowChange(self._time(event.at, path, now), event.flow_mod)
         else:
             try:
                 yield from event_line(event, now, talks)
@@ -174,9 +198,7 @@ class Scenario(_Strict):
                 raise self._placed(error, path) from None
 
     def _packet(self, event: Packet, path: KeyPath, now: float) -> Iterator[Happening]:
-        at = now if event.at is None else event.at
-        if at < now:
-            raise self._error(f"time runs backwards: {at:g} after {now:g}", (*path, "at"))
+        at = self._time(event.at, path, now)
         if (event.packet is None) == (event.hex is None):
             raise self._error("a packet is given by either 'packet' or 'hex'", path)
         key, line = "packet", event.packet or ""
@@ -192,6 +214,12 @@ class Scenario(_Strict):
             raise self._error(f"this is no frame: {error}", (*path, key), line[:40]) from None
         for frame in frames:
             yield Arrival(at, event.port, frame)
+
+    def _time(self, at: float | None, path: KeyPath, now: float) -> float:
+        """The time of an event that may say one."""
+        if at is not None and at < now:
+            raise self._error(f"time runs backwards: {at:g} after {now:g}", (*path, "at"))
+        return now if at is None else at
 
     def _placed(self, error: InputError, path: KeyPath) -> InputError:
         """An error in a line of text, with its place in the file."""
@@ -260,7 +288,7 @@ def _check(scenario: Scenario) -> None:
 # -- what pydantic says, in one line with its place ------------------------------------------------
 
 _EVENTS: Final[dict[str, type[BaseModel]]] = {
-    "Packet": Packet, "Pause": Pause, "Capture": Capture,
+    "Packet": Packet, "Pause": Pause, "Link": Link, "FlowMod": FlowMod, "Capture": Capture,
 }  # fmt: skip
 
 
@@ -323,7 +351,7 @@ class _Problem:
         )  # fmt: skip
 
 
-_MEMBERS: Final = frozenset({"str", "FileText", "constrained-int", "Packet", "Pause", "Capture"})
+_MEMBERS: Final = frozenset({"str", "FileText", "constrained-int", *_EVENTS})
 
 
 def _is_member(part: str | int) -> bool:

@@ -15,11 +15,12 @@ from types import TracebackType
 from typing import Final
 
 from ovsct.bridge.bridge import Bridge
-from ovsct.compare.case import Case
+from ovsct.compare.case import FLOW_MOD, LINK, Case
+from ovsct.compare.events import Advance
 from ovsct.compare.megaflows import comparable_flows
 from ovsct.compare.verdict import Difference, Kind, Verdict, differing
 from ovsct.errors import InputError, OvsctError
-from ovsct.lane import CONTROLLER, Arrival, Connection, Output
+from ovsct.lane import CONTROLLER, Arrival, Change, Connection, Output
 from ovsct.lanes.ovs_userspace import OvsUserspace
 from ovsct.openflow.flow import Flow
 from ovsct.openflow.group import Group
@@ -198,11 +199,12 @@ class _Run:
         self.floods = False
 
     def all(self, case: Case) -> None:
+        self.settles = needs_settling(case)
         self.floods = any(_FLOODS.search(text) for text in (*case.flows, *case.groups))
         for happening in case.happenings():
             if not isinstance(happening, Arrival):
-                self.model.advance(self.real.clock(happening.at))
-                self.real.advance(happening.at)
+                if not self._passes(happening):
+                    break
                 continue
             self.verdict.packets += 1
             if not self._packet(happening, self.verdict.packets):
@@ -214,6 +216,31 @@ class _Run:
             # Counters that are not pushed yet would be pushed to the flows of the next case.
             self.real.purge()
         self.verdict.coverage.megaflows(self.model.datapath.megaflows())
+
+    def _passes(self, happening: Advance | Change) -> bool:
+        """Time passes, then perhaps a change; False if the case is over."""
+        at = self.real.clock(happening.at)
+        self.model.advance(at)
+        if isinstance(happening, Advance):
+            self.real.advance(happening.at)
+            if self.settles:
+                self.real.settle()
+            return True
+        try:
+            self.real.change(happening)
+            refused = ""
+        except Refused as error:
+            refused = str(error)
+        try:
+            self.model.change(happening._replace(at=at))
+        except InputError as error:
+            if refused:
+                return True
+            self.verdict.difference = Difference(Kind.REFUSED, None, (str(error),), ())
+            return False
+        if refused:
+            self.verdict.difference = Difference(Kind.REFUSED, None, (), (refused,))
+        return not refused
 
     def _differ(
         self, kind: Kind, packet: int | None, model: Iterable[str], real: Iterable[str]
@@ -239,7 +266,12 @@ class _Run:
             self.verdict.difference = Difference(Kind.DEFECT, n, (text,), ())
             return False
         self.verdict.coverage.packet(outcome)
+        if self.settles:
+            self.real.advance(arrival.at)
+            self.real.settle()
         answer = self.real.receive(arrival)
+        if self.settles:
+            self.real.settle()
         mine, theirs = self._heard(comparable(outcome).out), comparable(answer).out
         if mine != theirs:
             if not self._differ(Kind.OUTPUTS, n, _frames(mine), _frames(theirs)):
@@ -287,6 +319,19 @@ class _Run:
             (_counted(flow, *counts) for flow, *counts in self.model.flow_stats()),
             map(_dumped, self.real.flow_stats()),
         )
+
+
+_CHANGING: Final = re.compile(
+    r"\b(learn\(|normal\b|(fin_)?(idle|hard)_timeout=|fin_timeout)", re.IGNORECASE
+)
+
+
+def needs_settling(case: Case) -> bool:
+    """Whether the flows, or what NORMAL has learned, may change while the packets run."""
+    texts = (*case.flows, *case.groups)
+    return any(map(_CHANGING.search, texts)) or any(
+        shot.line.startswith((LINK, FLOW_MOD)) for shot in case.shots
+    )
 
 
 _FLOODS: Final = re.compile(r"\b(flood|all|normal)\b", re.IGNORECASE)

@@ -95,7 +95,7 @@ class KernelVerifier:
                 )
             return verdict
         happenings = [
-            Wait(each.at) if isinstance(each, Advance) else each for each in case.happenings()
+            Wait(each.at) if isinstance(each, Advance) else each for each in case.packets()
         ]
         for each in happenings:
             if isinstance(each, Arrival) and (why := self._cannot(each.frame)):

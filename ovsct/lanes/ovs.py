@@ -6,12 +6,14 @@ from collections.abc import Sequence
 
 from ovsct.bridge.bridge import Bridge
 from ovsct.bridge.datapath import MAX_IDLE, Datapath, PacketIn, Run
+from ovsct.bridge.flow_mods import apply_flow_mod
 from ovsct.bridge.odp_text import format_megaflow
 from ovsct.conntrack.dump import dpctl_line, proc_line
 from ovsct.conntrack.request import Tracker
 from ovsct.errors import InputError
-from ovsct.lane import Arrival, Connection, Drop, Event, Outcome, Via
+from ovsct.lane import Arrival, Change, Connection, Drop, Event, LinkChange, Outcome, Via
 from ovsct.openflow.flow import Flow
+from ovsct.openflow.text.flow_mod_text import parse_flow_mod
 from ovsct.packet.packet import parse
 
 _VIA = ((), (Via.DATAPATH,), (Via.SLOW,), (Via.DATAPATH, Via.SLOW))
@@ -75,9 +77,9 @@ class OvsLane:
             run.steps or (),
         )
 
-    def _no_port(self, port: int) -> InputError:
+    def _no_port(self, port: int, what: str = "packet") -> InputError:
         return InputError(
-            f"packet on port {port}, which the bridge does not have",
+            f"{what} on port {port}, which the bridge does not have",
             token=str(port),
             expected=f"one of {', '.join(map(str, self.bridge.ports))}",
         )
@@ -90,6 +92,21 @@ class OvsLane:
         if not idle:
             return events
         return sorted((*events, *idle), key=lambda event: event.at)
+
+    def change(self, change: Change) -> Sequence[Event]:
+        """Let a link come up or go down, or the flows change; packets meet it from now on.
+
+        Raises:
+            InputError: no such port, or a line that is no change of flows.
+        """
+        self.now = change.at
+        if isinstance(change, LinkChange):
+            if change.port not in self._ports:
+                raise self._no_port(change.port, "change")
+            self.bridge.set_port_state(change.port, change.up)
+        else:
+            apply_flow_mod(self.bridge.flow_tables, parse_flow_mod(change.text), change.at)
+        return ()
 
     def connections(self) -> Sequence[Connection]:
         """What conntrack holds now."""

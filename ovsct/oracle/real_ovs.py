@@ -39,10 +39,12 @@ from ovsct.errors import InputError, OvsctError
 from ovsct.lane import (
     CONTROLLER,
     Arrival,
+    Change,
     Connection,
     Drop,
     Event,
     EventKind,
+    LinkChange,
     Outcome,
     Output,
     Port,
@@ -51,7 +53,7 @@ from ovsct.oracle.conntrack_text import parse_conntrack_line
 from ovsct.oracle.dummy_ports import LONGEST_FRAME, QUEUE_LIMIT, PortSockets
 from ovsct.oracle.ofctl import Ofctl, Refused, Text
 from ovsct.oracle.packet_in import PacketIn, PacketIns
-from ovsct.oracle.unixctl import Rounds, UnixctlClosed
+from ovsct.oracle.unixctl import Rounds, Unixctl, UnixctlClosed
 from ovsct.oracle.vswitchd import Vswitchd
 
 LOCAL: Final = 65534
@@ -70,6 +72,9 @@ _LONGEST_STEP: Final = 10.0
 _MOST_STEPS: Final = 13
 _FRAGMENT_MODES: Final = ("normal", "drop", "nx-match")
 _HELD_FRAGMENTS: Final = re.compile(r"num frag: (\d+)")
+_SETTLING: Final = 2
+"""How often datapath flows are looked through: what changes in the first is followed in the second.
+"""
 _INTERNAL_TABLE: Final = "table_id=254,"
 
 
@@ -162,6 +167,8 @@ class RealOvs:
         self._sockets: PortSockets | None = None
         self._controller: PacketIns | None = None
         self._rounds: Rounds | None = None
+        self._waiting: Unixctl | None = None
+        self._links_down = False
         self._names = {port: f"p{port}" for port in self.ports} | {LOCAL: _BRIDGE}
         self._owns_program = program is None
         self.program = program if program is not None else Vswitchd().start()
@@ -198,6 +205,7 @@ class RealOvs:
         management = self.program.management(_BRIDGE)
         self._controller = PacketIns(management, self.options.controller_id)
         self._rounds = Rounds(self.program.control_socket)
+        self._waiting = Unixctl(self.program.control_socket)
         self._in_round("time/stop")
         self._pass_rounds(2)  # the ports take their connections in the first of them
 
@@ -212,6 +220,9 @@ class RealOvs:
         if self._rounds is not None:
             self._rounds.close()
             self._rounds = None
+        if self._waiting is not None:
+            self._waiting.close()
+            self._waiting = None
         if self._owns_program:
             self.program.stop()
 
@@ -259,6 +270,10 @@ class RealOvs:
         ):
             raise OvsctError("other ovs-vsctl settings or controller id: start another RealOvs")
         self.options = options
+        if self._links_down:
+            for port in self.ports:
+                self.ctl("netdev-dummy/set-admin-state", f"p{port}", "up")
+            self._links_down = False
         self._set_up(flows, groups, options)
         if settle or (settle is None and self._holds_fragments()):
             self._warp(round(SETTLE * 1000))
@@ -309,6 +324,46 @@ class RealOvs:
         except Refused as refused:
             return refused
         return None
+
+    def change(self, change: Change) -> Sequence[Event]:
+        """Let a link come up or go down, or the flows change; datapath flows follow.
+
+        Raises:
+            Refused: the program does not take this change of flows.
+        """
+        self._follow(change.at)
+        if isinstance(change, LinkChange):
+            self.ctl("netdev-dummy/set-admin-state", f"p{change.port}",
+                     "up" if change.up else "down")  # fmt: skip
+            self._links_down = True
+            self._in_round("version")
+            self._pass_rounds(2)
+        else:
+            self._ofctl.add_flows(Text("flow-mod", [change.text]))
+        self.settle()
+        return ()
+
+    def settle(self) -> None:
+        """Have the program's threads do all that follows from what happened so far.
+
+        Datapath flows are looked through once, from the beginning: counters go to the OpenFlow
+        flows, what was learned is refreshed, and what no longer holds is changed or removed. While
+        the threads pause nothing is looked through, so that the answer waited for (the end of the
+        next dump, upcall_unixctl_dump_wait()) can only be that of a dump that began after it.
+        """
+        assert self._waiting is not None
+        for _ in range(_SETTLING):
+            self.ctl("revalidator/pause")
+            self._waiting.send("revalidator/wait")
+            self._in_round("version")
+            self._pass_rounds(1)
+            self.ctl("revalidator/resume")
+            try:
+                self._waiting.receive("revalidator/wait")
+            except UnixctlClosed as error:
+                raise self.program.explain(error) from error
+            self._in_round("version")
+            self._pass_rounds(1)
 
     @property
     def warnings(self) -> Sequence[str]:

@@ -54,23 +54,46 @@ class Unixctl:
             UnixctlError: the daemon refused it.
             UnixctlClosed: the daemon is gone or does not answer.
         """
+        self.send(command, *arguments)
+        return self.receive(command)
+
+    def send(self, command: str, *arguments: str) -> None:
+        """Give a command without waiting for its answer, which :meth:`receive` takes.
+
+        Raises:
+            UnixctlClosed: the daemon is gone.
+        """
         self._next_id += 1
         request = {"id": self._next_id, "method": command, "params": arguments}
         try:
             self._socket.sendall(json.dumps(request).encode())
+        except OSError as error:
+            raise self._closed(command, error) from error
+
+    def receive(self, command: str) -> str:
+        """What the command that was sent last prints.
+
+        Raises:
+            UnixctlError: the daemon refused it.
+            UnixctlClosed: the daemon is gone or does not answer.
+        """
+        try:
             answer = self._answer(command)
         except OSError as error:
-            reason = (
-                f"no answer within {self._timeout:g} s"
-                if isinstance(error, TimeoutError)
-                else error.strerror or str(error)
-            )
-            raise UnixctlClosed(f"{self._path.name}: {command}: {reason}") from error
+            raise self._closed(command, error) from error
         if answer.get("id") != self._next_id:
             raise UnixctlClosed(f"{self._path.name}: {command}: answer to another request")
         if answer.get("error") is not None:
             raise UnixctlError(f"{command}: {str(answer['error']).strip()}")
         return str(answer.get("result") or "")
+
+    def _closed(self, command: str, error: OSError) -> UnixctlClosed:
+        reason = (
+            f"no answer within {self._timeout:g} s"
+            if isinstance(error, TimeoutError)
+            else error.strerror or str(error)
+        )
+        return UnixctlClosed(f"{self._path.name}: {command}: {reason}")
 
     def _answer(self, command: str) -> dict[str, object]:
         """Read one JSON object; a daemon sends nothing after it until it is asked again."""

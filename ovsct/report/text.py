@@ -12,7 +12,7 @@ from ovsct.compare.diverge import Divergence
 from ovsct.compare.events import Happening
 from ovsct.compare.evidence import Side
 from ovsct.compare.lockstep import Row
-from ovsct.lane import Arrival, Event, Outcome, Output, Step, StepKind, Via
+from ovsct.lane import Arrival, Event, FlowChange, LinkChange, Outcome, Output, Step, StepKind, Via
 from ovsct.packet.describe import describe
 from ovsct.report.tally import Tally
 
@@ -213,11 +213,20 @@ def trace_text(
     """One packet of ``ovsct trace``, or time that passed: what time brought, steps, what became."""
     lines = [f"        {event.at:g} s: {event.kind}: {event.text}" for event in events]
     if outcome is None or not isinstance(happening, Arrival):
-        return "\n".join([f"{number}: time passes until {happening.at:g} s", *lines, ""])
+        return "\n".join([f"{number}: {_passing(happening)}", *lines, ""])
     head = f"{number}: at {happening.at:g} s on p{happening.port}: {describe(happening.frame)}"
     lines += (f"    {line}" for line in step_lines(outcome.steps))
     end = fate(happening.frame, outcome.out, outcome.drop) + _engines(outcome.via)
     return "\n".join([head, *lines, f"    => {end}", ""])
+
+
+def _passing(happening: Happening) -> str:
+    if isinstance(happening, LinkChange):
+        state = "up" if happening.up else "down"
+        return f"at {happening.at:g} s the link of p{happening.port} is {state}"
+    if isinstance(happening, FlowChange):
+        return f"at {happening.at:g} s the flows change: {happening.text}"
+    return f"time passes until {happening.at:g} s"
 
 
 _LINE: Final = 16

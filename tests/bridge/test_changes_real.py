@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from ovsct.bridge.bridge import Bridge
-from ovsct.compare.case import Case, Shot, frames_of
+from ovsct.compare.case import Case, Shot, frames_of, from_scenario
+from ovsct.compare.scenario import parse_scenario
 from ovsct.compare.verify import Verifier
 from ovsct.lane import Arrival, EventKind
 from ovsct.lanes.ovs_userspace import OvsUserspace
@@ -126,3 +127,42 @@ def test_the_end_of_a_flow_is_an_event() -> None:
     assert event.text == "idle timeout: idle_timeout=5, priority=9,udp actions=output:2"
     assert not model.flow_stats()
     assert model.dump_flows()[0].endswith("actions:drop")
+
+
+CHANGES = """\
+title: changes while packets run
+shows: links, flow mods, what NORMAL and learn have learned, and timeouts, one after the other
+ports: 4
+lanes: [ovs-userspace]
+flows: |
+  table=0,priority=5,ip,actions=normal
+  table=0,priority=1,actions=learn(table=1,idle_timeout=5,NXM_OF_ETH_SRC[],\
+output:NXM_OF_IN_PORT[]),resubmit(,1)
+  table=1,priority=1,actions=group:1
+groups: |
+  group_id=1,type=ff,bucket=watch_port=2,output:2,bucket=watch_port=3,output:3
+events:
+  - 0 p1 arp who-has 10.0.0.2 tell 10.0.0.1
+  - 1 p1 udp 10.0.0.1:1 > 10.0.0.2:2 eth-src 02:00:00:00:00:0a
+  - 2 p2 udp 10.0.0.2:1 > 10.0.0.1:2 eth-dst 02:00:00:00:00:0a
+  - {port: 2, link: down, at: 3}
+  - 4 p1 arp who-has 10.0.0.2 tell 10.0.0.1
+  - {flow_mod: "modify_strict table=1,priority=1,actions=output:4", at: 5}
+  - 5 p4 arp who-has 10.0.0.2 tell 10.0.0.1
+  - 15 p3 arp who-has 10.0.0.2 tell 10.0.0.1
+  - {flow_mod: "delete table=0,ip"}
+  - 16 p2 udp 10.0.0.2:1 > 10.0.0.1:2 eth-dst 02:00:00:00:00:0a
+  - {flow_mod: "add table=0,priority=7,cookie=5,ip,actions=output:3"}
+  - 17 p2 udp 10.0.0.2:1 > 10.0.0.1:2 eth-dst 02:00:00:00:00:0a
+  - {flow_mod: "modify cookie=5/7,table=0,actions=output:1"}
+  - 18 p2 udp 10.0.0.2:1 > 10.0.0.1:2 eth-dst 02:00:00:00:00:0a
+  - {flow_mod: "delete cookie=5/7"}
+  - 19 p2 udp 10.0.0.2:1 > 10.0.0.1:2 eth-dst 02:00:00:00:00:0a
+"""
+
+
+def test_changes_while_packets_run() -> None:
+    case = from_scenario(parse_scenario(CHANGES, "changes"), "changes")
+    with Verifier(every_packet=True) as both:
+        found = differences(both, case)
+    assert not found, found

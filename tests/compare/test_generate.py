@@ -11,6 +11,7 @@ from ovsct.compare.case import Case, Shot, from_scenario, to_yaml
 from ovsct.compare.excluded import REASONS, Excluded
 from ovsct.compare.generate import Profile, generate
 from ovsct.compare.scenario import parse_scenario
+from ovsct.errors import InputError
 from ovsct.openflow.actions import Action
 from ovsct.openflow.text.flow_text import read_flows
 from ovsct.openflow.text.group_text import read_groups
@@ -110,3 +111,22 @@ def test_the_docs_list_what_is_excluded() -> None:
     text = (Path(__file__).parents[2] / "docs" / "verify.md").read_text(encoding="utf-8")
     for name, reason in REASONS.items():
         assert f"| `{name}` | {reason} |" in text
+
+
+def test_changes_are_kept_in_a_scenario() -> None:
+    case = Case(
+        ("actions=output:2",),
+        (
+            Shot(0.5, 2, "link down"),
+            Shot(1.0, 1, "hex " + "00" * 20),
+            Shot(2.0, 0, "flow-mod delete table=1,ip"),
+            Shot(3.0, 2, "link up"),
+        ),
+    )
+    back = from_scenario(parse_scenario(to_yaml(case, "a test"), "x"), "x")
+    assert list(back.happenings()) == list(case.happenings())
+    assert [type(happening).__name__ for happening in back.happenings()] == [
+        "LinkChange", "Arrival", "FlowChange", "LinkChange",
+    ]  # fmt: skip
+    with pytest.raises(InputError, match="nothing may change"):
+        list(back.packets())

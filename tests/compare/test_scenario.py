@@ -176,3 +176,21 @@ def test_the_schema_names_every_key() -> None:
         "title", "shows", "ports", "flows", "groups", "meters", "tc_script", "lanes", "options",
         "conversations", "events", "expect",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("event", "says"),
+    [
+        ("{port: 9, link: down}", "port 9 is not one of the scenario's ports"),
+        ("{port: 1, link: off}", "'up' or 'down'"),
+        ("{flow_mod: 'delete ip,actions=drop'}", ":5:27: a flow that is deleted has no actions"),
+        ("{flow_mod: 'delete ipp'}", ":5:24: there is no such field or keyword: 'ipp'"),
+        ("{flow_mod: 'delete cookie=1'}", "a flow that is deleted gets no cookie"),
+        ("{flow_mod: 'modify ip'}", "a flow must say its actions"),
+    ],
+)
+def test_wrong_changes(event: str, says: str) -> None:
+    text = f"title: t\nshows: s\nports: 2\nevents:\n  - {event}\n"
+    with pytest.raises(InputError) as caught:
+        list(parse_scenario(text, "s.yaml").happenings())
+    assert says in str(caught.value)
