@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from ovsct.compare.case import from_scenario
+from ovsct.compare.case import Case, from_scenario, shots_of
 from ovsct.compare.cause import Cause
 from ovsct.compare.scenario import read_scenario
 from ovsct.compare.verify import Verifier
+from ovsct.compare.verify_kernel import KernelVerifier
 
 FOLDER = Path(__file__).parents[2] / "topologies"
 FILES = sorted(FOLDER.rglob("*.yaml"))
@@ -92,3 +93,27 @@ def test_the_userspace_lane_does_what_the_real_program_does(
     assert verdict.left_out is None
     told = "\n".join(verdict.difference.lines()) if verdict.difference else ""
     assert verdict.difference is None, told
+
+
+@pytest.fixture(scope="module")
+def kernel() -> Iterator[KernelVerifier]:
+    with KernelVerifier() as verifier:
+        yield verifier
+
+
+@pytest.mark.real_kernel
+@pytest.mark.parametrize(
+    "file", [file for file in FILES if READ[file].tc_script is not None], ids=named
+)
+def test_the_tc_script_does_what_a_real_kernel_does(kernel: KernelVerifier, file: Path) -> None:
+    scenario = READ[file]
+    script = scenario.setup.tc_script
+    assert script is not None
+    case = Case(
+        tuple(script.text.splitlines()), tuple(shots_of(scenario.happenings())), ports=(1, 2, 3, 4),
+        title=scenario.title,
+    )  # fmt: skip
+    verdict = kernel.run(case)
+    told = "\n".join(verdict.difference.lines()) if verdict.difference else ""
+    assert verdict.difference is None, told
+    assert verdict.left_out is None
