@@ -23,9 +23,10 @@ from typing import IO, Final, NamedTuple, TypeAlias
 
 from ovsct.errors import InputError
 from ovsct.lane import Arrival, Change
-from ovsct.packet.capture import CaptureReader, port_of, read_capture
+from ovsct.packet.capture import CaptureReader, port_of
 from ovsct.packet.pcap import PcapReader
 from ovsct.packet.pcapng import PcapngReader
+from ovsct.packet.read_capture import read_capture
 
 MAX_PORT: Final = 65279
 """The highest port number that OVS gives (OFPP_MAX - 1, openflow-1.0.h)."""

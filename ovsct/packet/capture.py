@@ -156,30 +156,6 @@ def sniff(head: bytes, name: str) -> Literal["pcap", "pcapng"]:
     )
 
 
-def read_capture(
-    file: BinaryReader, name: str, *, truncated: Truncated = "error", origin: int | None = 0
-) -> CaptureReader:
-    """A reader for a capture of either format, told apart by its first bytes.
-
-    Args:
-        file: a binary file object at the start of the capture; it need not be seekable.
-        name: what errors call the file.
-        truncated: "error" refuses a frame that was captured in part, "take" passes it on.
-        origin: the second since 1970 that `at` counts from; None is that of the first record.
-
-    Raises:
-        InputError: it is no capture, or its header is bad; iterating raises it for a bad record.
-    """
-    # The formats build on the record above, so they can only be named once it stands.
-    from ovsct.packet.pcap import PcapReader
-    from ovsct.packet.pcapng import PcapngReader
-
-    head = read_at_least(file, 4, name)
-    if sniff(head, name) == "pcap":
-        return PcapReader(file, name, truncated=truncated, origin=origin, head=head)
-    return PcapngReader(file, name, truncated=truncated, origin=origin, head=head)
-
-
 def read_at_least(file: BinaryReader, size: int, name: str, head: bytes = b"") -> bytes:
     """Bytes of a file, `head` first: `size` of them or more, fewer only if the file ends there.
 

@@ -19,12 +19,12 @@ from ovsct.packet.capture import (
     NANOSECOND,
     Captured,
     port_of,
-    read_capture,
     sniff,
     split_time,
 )
 from ovsct.packet.pcap import PcapReader, PcapWriter, frames, read_pcap, write_pcap
 from ovsct.packet.pcapng import PcapngReader
+from ovsct.packet.read_capture import read_capture
 
 EPOCH = 1_700_000_000
 NANO = st.integers(0, NANOSECOND - 1)

@@ -19,7 +19,6 @@ from ovsct.packet.capture import (
     Captured,
     Interface,
     port_of,
-    read_capture,
 )
 from ovsct.packet.pcapng import (
     PASSED_OVER,
@@ -28,6 +27,7 @@ from ovsct.packet.pcapng import (
     why_skipped,
 )
 from ovsct.packet.pcapng_write import PcapngWriter
+from ovsct.packet.read_capture import read_capture
 
 EPOCH = 1_700_000_000
 FRAMES = st.binary(max_size=40)
