@@ -214,6 +214,7 @@ def _aggregate(session: Session, message: s.AggregateRequest, xid: int) -> None:
 
 
 def _tables(session: Session, _: s.TableStatsRequest, xid: int) -> None:
+    counts = session.model.datapath.table_counts()
     entries = tuple(
         s.TableStats(
             table=number,
@@ -221,6 +222,8 @@ def _tables(session: Session, _: s.TableStatsRequest, xid: int) -> None:
             wildcards=_WILDCARDS10,
             max_entries=_MAX_FLOWS,
             active_count=session.model.rules.table_size(number),
+            lookup_count=counts.get(number, (0, 0))[0],
+            matched_count=counts.get(number, (0, 0))[1],
         )
         for number in range(N_TABLES)
     )

@@ -94,6 +94,7 @@ class Datapath:
         self.on_remove: Callable[[odp.Megaflow], None] | None = None
         self.next_expiry = math.inf
         self._counted: dict[Flow, tuple[int, int]] = {}
+        self._looked: dict[int, int] = {}
         self._fdb_version = bridge.fdb.version
         self._tables_version = -1
         self._now = 0.0
@@ -243,6 +244,7 @@ class Datapath:
             self.bridge.recirc.release(flow.recirc_ids)
             flow.actions, flow.recirc_ids = fresh.actions, fresh.recirc_ids
             flow.blame, flow.rules, flow.drop = fresh.blame, fresh.rules, fresh.drop
+            flow.looked = fresh.looked
             flow.learned, flow.effects, flow.slow = fresh.learned, fresh.effects, fresh.slow
             self._ready(flow)
             if fresh.actions != before and self.on_install is not None:
@@ -339,6 +341,8 @@ class Datapath:
                 tables.touch(rule, used)
                 counted = self._counted.get(rule, (0, 0))
                 self._counted[rule] = counted[0] + packets, counted[1] + size
+            for look in flow.looked:
+                self._looked[look] = self._looked.get(look, 0) + packets
             flow.counted_packets += packets
             flow.counted_bytes += size
 
@@ -347,6 +351,19 @@ class Datapath:
         for flow in self.megaflows():
             self._settle(flow)
         return dict(self._counted)
+
+    def table_counts(self) -> dict[int, tuple[int, int]]:
+        """Of every table that was looked up: how often, and how often a flow was hit.
+
+        OVS ofproto/ofproto-dpif.c, query_tables() and rule_dpif_lookup_from_table().
+        """
+        for flow in self.megaflows():
+            self._settle(flow)
+        counts = {}
+        for table in {look >> 1 for look in self._looked}:
+            hit = self._looked.get(table << 1 | 1, 0)
+            counts[table] = self._looked.get(table << 1, 0) + hit, hit
+        return counts
 
     def megaflows(self) -> Iterator[odp.Megaflow]:
         """All megaflows, grouped by port and recirculation id, oldest mask first; then those that

@@ -55,6 +55,7 @@ def look_up(ctx: Context, in_port: int, honor_miss: bool, with_ct: bool = False)
     if _FRAG.get(key) & FRAG_ANY and bridge.frag_mode != "nx-match":
         if bridge.frag_mode == "drop":
             ctx.missed = Drop.FRAGMENT
+            ctx.looked.append(ctx.table << 1 | 1)  # OVS has a rule for this drop
             return None
         key &= ~_PORTS_MASK
     dl_type = _DL_TYPE.get(key)
@@ -72,6 +73,7 @@ def look_up(ctx: Context, in_port: int, honor_miss: bool, with_ct: bool = False)
             # A tuple swapped in is a tuple looked at where it really stands.
             real = swap_ct_tuple(bits, dl_type) if with_ct else bits
             ctx.look(real, Author(ctx.table, cause, why))
+    ctx.looked.append(ctx.table << 1 | (rule is not None))
     if ctx.steps is not None:
         text = format_flow(rule) if rule is not None else f"table={ctx.table}: no match"
         ctx.note(StepKind.TABLE, text)

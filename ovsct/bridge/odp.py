@@ -180,10 +180,11 @@ class Megaflow:
     `packet_key` is the whole key of the packet that caused it, which dumps show beside the mask.
 
     `blame` says for every mask bit who put it there; `rules` are the OpenFlow flows that it stands
-    for, hit in this order. `packets`, `bytes` and `used` (seconds, None: never) count what it
-    served; the packet that caused it is not counted: `first_bytes` is its size. `slow` names why
-    the packet must be handled by vswitchd every time (None: it need not), `drop` why nothing would
-    go out if that is so.
+    for, hit in this order; `looked` are the tables that were looked up, twice the number of each
+    and one more where a flow was hit. `packets`, `bytes` and `used` (seconds, None: never) count
+    what it served; the packet that caused it is not counted: `first_bytes` is its size. `slow`
+    names why the packet must be handled by vswitchd every time (None: it need not), `drop` why
+    nothing would go out if that is so.
     `learned` are the (VLAN, address, port) that NORMAL learns from each of its packets, `effects`
     what each does to the flow tables. `counted_packets` and `counted_bytes` have been added to the
     counters of `rules` already.
@@ -191,7 +192,8 @@ class Megaflow:
 
     __slots__ = (
         "actions", "before", "blame", "bytes", "compiled", "counted_bytes", "counted_packets",
-        "created", "drop", "effects", "first_bytes", "key", "learned", "mask", "packet_key",
+        "created", "drop", "effects", "first_bytes", "key", "learned", "looked", "mask",
+        "packet_key",
         "packets", "recirc_ids", "rules", "slow", "tcp_flags", "used",
     )  # fmt: skip
 
@@ -211,6 +213,7 @@ class Megaflow:
         self.rules = rules
         self.recirc_ids: tuple[int, ...] = ()
         self.learned: tuple[tuple[int, int, int], ...] = ()
+        self.looked: tuple[int, ...] = ()
         self.effects: tuple[Effect, ...] = ()
         self.packets = 0
         self.bytes = 0

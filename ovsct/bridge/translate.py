@@ -94,6 +94,7 @@ def translate(
     megaflow = odp.Megaflow(
         key & DATAPATH_MASK, ctx.mask, tuple(ctx.odp), tuple(ctx.blame), tuple(ctx.rules)
     )
+    megaflow.looked = tuple(ctx.looked)
     megaflow.learned = tuple(ctx.learned)
     megaflow.effects = tuple(ctx.effects)
     megaflow.recirc_ids = tuple(ctx.recirc_ids)

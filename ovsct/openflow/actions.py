@@ -107,10 +107,13 @@ class Output(Action):
     """``output:PORT``, ``PORT``, ``in_port``, ``normal``, ``flood``, ``all``, ``local``.
 
     `max_len` (bytes) is that of ``output(port=,max_len=)``; None sends the packet whole.
+    `miss_len` is what an OpenFlow message says of a length beside a port that has no use for one:
+    OVS carries it back in its dumps, and so are two outputs that differ in it different.
     """
 
     port: int
     max_len: int | None = None
+    miss_len: int = 0
 
 
 @dataclass(frozen=True, slots=True)

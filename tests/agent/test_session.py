@@ -10,6 +10,7 @@ from ovsct.agent.model import ModelBridge
 from ovsct.agent.session import Closed, Session
 from ovsct.bridge.bridge import Bridge
 from ovsct.lanes.ovs_userspace import OvsUserspace
+from ovsct.openflow import actions as of
 from ovsct.openflow.text.flow_text import parse_flow
 from ovsct.openflow.wire import messages as m
 from ovsct.openflow.wire import multipart as s
@@ -265,3 +266,27 @@ def test_meters_and_select_groups_are_refused_by_name(model: ModelBridge) -> Non
     data = bytes.fromhex("041d00100000000900000001 00000003")
     peer.session.feed(data)
     assert peer.got()[0].name == "OFPBRC_BAD_TYPE"
+
+
+def test_tables_count_their_look_ups() -> None:
+    model = ModelBridge(OvsUserspace(Bridge((1, 2))))
+    peer = Peer(model, 4)
+    peer.add("table=0,in_port=1,actions=resubmit(,3),resubmit(,4)")
+    peer.add("table=3,udp,actions=2")
+    peer.add("table=4,tcp,actions=2")
+    for port in (1, 1, 2):
+        model.receive(port, TCP)
+    peer.send(m.FlowMod(command="delete", table=3))
+    model.receive(1, TCP)
+    tables = peer.ask(s.TableStatsRequest()).entries
+    counted = {each.table: (each.lookup_count, each.matched_count) for each in tables}
+    assert {table: pair for table, pair in counted.items() if pair != (0, 0)} == {
+        0: (4, 3), 3: (3, 0), 4: (3, 3)
+    }  # fmt: skip
+
+
+def test_the_length_beside_a_port_comes_back() -> None:
+    peer = Peer(ModelBridge(OvsUserspace(Bridge((1, 2)))), 4)
+    peer.send(m.FlowMod(command="add", table=0, actions=(of.Output(2, miss_len=100),)))
+    (entry,) = peer.ask(s.FlowStatsRequest()).entries
+    assert entry.actions == (of.Output(2, miss_len=100),)

@@ -62,7 +62,7 @@ def _output(port: int, max_len: int) -> Action:
         return of.Controller(max_len)
     if port >= of.OFPP_MAX and not of.OFPP_IN_PORT <= port < of.OFPP_NONE:
         raise WireError("OFPBAC_BAD_OUT_PORT", f"output to port {port:#x}")
-    return of.Output(port)
+    return of.Output(port, miss_len=max_len)
 
 
 def output10(reader: Reader, _: Inside) -> Action:

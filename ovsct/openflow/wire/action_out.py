@@ -61,7 +61,7 @@ def _send(port: int, max_len: int, version: int) -> bytes:
 def _output(action: of.Output, version: int) -> bytes:
     if action.max_len is not None and action.port != of.OFPP_CONTROLLER:
         return _nicira(39, _number(action.port, 2) + _number(action.max_len, 4))
-    return _send(action.port, action.max_len or 0, version)
+    return _send(action.port, action.max_len or action.miss_len, version)
 
 
 def _output_field(action: of.OutputField, _version: int) -> bytes:
