@@ -24,7 +24,8 @@ from ovsct.conntrack.netfilter import Netfilter
 from ovsct.errors import InputError, OvsctError
 from ovsct.lane import STACK, Arrival, Connection, EventKind, Output
 from ovsct.lanes.tc_script import TcScript
-from ovsct.oracle.kernel.real_kernel import Played, RealKernel, Wait
+from ovsct.oracle.kernel.played import Played, Wait
+from ovsct.oracle.kernel.real_kernel import RealKernel
 from ovsct.packet.describe import describe
 from ovsct.packet.fields import SLOTS
 from ovsct.packet.packet import parse

@@ -12,10 +12,11 @@ import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from pathlib import Path
+from typing import Final, NamedTuple, Protocol
 
 from ovsct.errors import InputError, OvsctError
-from ovsct.oracle.vswitchd import Vswitchd, find_program
+from ovsct.oracle.vswitchd import find_program
 
 _STRICT: Final = ("-O", "OpenFlow13,OpenFlow15", "--bundle")
 _LOOSE: Final = ("-O", "OpenFlow10")
@@ -70,11 +71,35 @@ def _lines(text: Text) -> list[_Line]:
     return lines
 
 
-class Ofctl:
-    """ovs-ofctl for one bridge of a running program."""
+class Switch(Protocol):
+    """A running program as ovs-ofctl sees it."""
 
-    def __init__(self, program: Vswitchd, bridge: str) -> None:
+    @property
+    def directory(self) -> Path:
+        """Where ovs-ofctl is run."""
+
+    def management(self, bridge: str) -> Path:
+        """The bridge's OpenFlow socket."""
+
+    def environment(self) -> dict[str, str]:
+        """The environment that ovs-ofctl gets."""
+
+    def check(self) -> None:
+        """Raise if the program is gone."""
+
+
+class Ofctl:
+    """ovs-ofctl for one bridge of a running program.
+
+    Args:
+        program: the program.
+        bridge: the bridge's name.
+        names: whether lines may name ports and tables; to learn the names takes a megabyte.
+    """
+
+    def __init__(self, program: Switch, bridge: str, *, names: bool = True) -> None:
         self._program = program
+        self._names = () if names else ("--no-names",)
         self._ofctl = find_program("ovs-ofctl")
         self._target = f"unix:{program.management(bridge)}"
         self._has_groups = False
@@ -157,7 +182,7 @@ class Ofctl:
 
     def _run(self, *arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [self._ofctl, *arguments],
+            [self._ofctl, *self._names, *arguments],
             input=text,
             capture_output=True,
             text=True,

@@ -30,6 +30,8 @@ import sys
 import termios
 import time
 import traceback
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,8 @@ _WHEEL = 8
 """Jiffies that the kernel rounds the end of a timer of a second up to (kernel/time/timer.c)."""
 _INTO_JIFFY = 0.003
 """Seconds after a tick at which things happen: far from both ends of the jiffy."""
+_OVS_PART = "/agent/agent_ovs.py"
+"""Further requests, if Open vSwitch is in the image."""
 _RB_POWER_OFF = 0x4321FEDC
 _MS_NOTHING = 0
 
@@ -152,11 +156,18 @@ class Agent:
         self.hz = hz
         self.sysctls: dict[str, str] = {}
         self.settle = 0.002
+        self.quiet: Callable[[], None] = self._sleep_a_little
+        """Returns when all that a packet leads to has been done."""
 
     # -- devices --------------------------------------------------------------------------------
 
-    def set_up(self, ports: list[int], mtu: int, settle: float) -> dict[str, Any]:
-        """Make the devices of `ports` and no others; `settle`: seconds to wait for outputs."""
+    def set_up(
+        self, ports: list[int], mtu: int, settle: float, stack: bool = True
+    ) -> dict[str, Any]:
+        """Make the devices of `ports` and no others; `settle`: seconds to wait for outputs.
+
+        `stack` says whether to hear what the stack gets.
+        """
         self.settle = settle
         for _, tap in self.taps.values():
             self.poll.unregister(tap.socket.fileno())
@@ -179,9 +190,12 @@ class Agent:
         for n in ports:
             self.senders[n] = self._listen(n, f"q{n}", _ETH_P_ALL)
         for n in ports:
-            for protocol in _STACK_TYPES:
+            for protocol in _STACK_TYPES if stack else ():
                 self._listen("stack", f"p{n}", protocol)
         return {}
+
+    def _sleep_a_little(self) -> None:
+        time.sleep(self.settle)
 
     def _listen(self, place: int | str, device: str, protocol: int) -> Tap:
         tap = Tap(device, socket.htons(protocol))
@@ -293,7 +307,7 @@ class Agent:
             else:
                 early = {}
             self._collect(out)
-            time.sleep(self.settle)
+            self.quiet()
             self._collect(out)
             table = _read(_PROC_CONNTRACK) if conntrack == "each" else None
             done.append({"early": early, "out": out, "conntrack": table})
@@ -528,6 +542,9 @@ def serve() -> None:
         "clock": agent.clock, "program": program, "write_file": write_file, "sleep": sleep,
         "has_sysctl": has_sysctl,
     }  # fmt: skip
+    if Path(_OVS_PART).exists():
+        sys.path.append(str(Path(_OVS_PART).parent))
+        requests |= import_module("agent_ovs").Ovs(agent).requests()
     lines.write("ready " + os.uname().release)
     while (line := lines.read().strip()) != "exit":
         if not line:

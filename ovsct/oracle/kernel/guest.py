@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 import weakref
 from abc import ABC, abstractmethod
@@ -106,6 +107,7 @@ class Guest(ABC):
         self._holdings = Holdings(self.directory)
         self._finalizer = weakref.finalize(self, _give_back, self._holdings)
         self._buffer = b""
+        self._asking = threading.Lock()
         self.release = ""
         """What ``uname -r`` says in it."""
         self.boot_seconds = 0.0
@@ -187,7 +189,7 @@ class Guest(ABC):
     # -- asking ---------------------------------------------------------------------------------
 
     def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
-        """Have the agent carry out a request and return its answer.
+        """Have the agent carry out a request and return its answer; one thread's at a time.
 
         Raises:
             GuestDied: the guest ended or does not answer.
@@ -195,11 +197,12 @@ class Guest(ABC):
         """
         import json
 
-        pid = self.pid
-        os.kill(pid, signal.SIGCONT)
-        self._send(json.dumps({"do": do, **arguments}))
-        answer: dict[str, Any] = json.loads(self._receive())
-        os.kill(pid, signal.SIGSTOP)
+        with self._asking:
+            pid = self.pid
+            os.kill(pid, signal.SIGCONT)
+            self._send(json.dumps({"do": do, **arguments}))
+            answer: dict[str, Any] = json.loads(self._receive())
+            os.kill(pid, signal.SIGSTOP)
         if "exception" in answer:
             raise GuestError(f"the agent in the guest failed: {answer['exception']}")
         return answer

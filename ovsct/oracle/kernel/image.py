@@ -22,6 +22,7 @@ from ovsct.oracle.kernel.cache import OracleMissing, cached_file, digest, find_p
 from ovsct.oracle.kernel.cpio import Archive
 
 AGENT: Final = Path(__file__).with_name("agent.py")
+_OVS_PART: Final = Path(__file__).with_name("agent_ovs.py")
 
 _IMPORTS: Final = (
     "import sys; sys.path.append(sys.argv[1]); import agent, encodings.ascii, encodings.latin_1;"
@@ -108,6 +109,7 @@ def _programs(with_ovs: bool) -> Iterator[Item]:
     for name in sorted(set(said.split())):
         yield Item(name, Path(name), 0o644)
     if with_ovs:
+        yield Item(f"/agent/{_OVS_PART.name}", _OVS_PART, 0o644)
         for name in _OVS_PROGRAMS:
             yield Item(f"/usr/sbin/{name}", find_program(name, "openvswitch-switch").resolve())
         schema = Path(_OVS_SCHEMA)

@@ -3,9 +3,11 @@
 With `hw_offload` it lowers its megaflows to TC (``tc-policy=skip_hw``), which takes a kernel with
 NET_TC_SKB_EXT and makes it the judge of the lane ``tc``.
 
+A packet is done when every thread of ovs-vswitchd sleeps again. Flows come by an ovs-ofctl of this
+machine, whose connection is passed on into the guest.
+
 What it cannot tell: packet-ins (there is no controller), the engine that served a packet, why one
-left nowhere, and the order of outputs across ports. A packet that has to go up to ovs-vswitchd
-takes up to :data:`SETTLE` of virtual time.
+left nowhere, and the order of outputs across ports.
 """
 
 from __future__ import annotations
@@ -15,22 +17,33 @@ from types import TracebackType
 from typing import Any, Final
 
 from ovsct.errors import InputError, OvsctError
-from ovsct.lane import Arrival, Connection, Drop, Event, EventKind, Outcome, Output
+from ovsct.lane import Arrival, Connection, Drop, Event, EventKind, Outcome
 from ovsct.oracle.kernel.boot import boot
 from ovsct.oracle.kernel.ctnetlink import read_connections
 from ovsct.oracle.kernel.guest import Guest
 from ovsct.oracle.kernel.kernels import Kind, choose
+from ovsct.oracle.kernel.played import (
+    Happening,
+    Played,
+    Wait,
+    check_frame,
+    may_be_fragment,
+    played,
+)
+from ovsct.oracle.kernel.relay import Relay
+from ovsct.oracle.ofctl import Ofctl, Text
 
-SETTLE: Final = 0.02
-"""Virtual seconds to wait for outputs; they end as soon as the guest has nothing to do."""
+_SETTLE: Final = 0.0002
 _LOCAL: Final = 65534
 _BRIDGE: Final = "br0"
 _UPTIME: Final = 12.0
 """OVS 3.1 counts no processors, and so loses all upcalls, while the clock is below ten seconds."""
-_FLOWS: Final = "/tmp/flows"
-_GROUPS: Final = "/tmp/groups"
 _VERSIONS: Final = "OpenFlow10,OpenFlow11,OpenFlow12,OpenFlow13,OpenFlow14,OpenFlow15"
 _FRAGMENTS: Final = 35.0
+"""Virtual seconds after which no fragment is held any more."""
+_LET_GO: Final = 0.05
+"""Virtual seconds in which the program's threads let go of deleted flows."""
+_INTERNAL_TABLE: Final = "table_id=254"
 
 
 class KernelOvs:
@@ -65,7 +78,11 @@ class KernelOvs:
     ) -> None:
         self.ports = tuple(sorted(set(ports)))
         self.hw_offload = hw_offload
+        self.mtu = mtu
         self._last = -float("inf")
+        self._fragments = "normal"
+        self._held_fragments = False
+        self._relay: Relay | None = None
         chosen = choose(kernel)
         if hw_offload and chosen.kind is not Kind.UML:
             raise InputError(
@@ -74,7 +91,7 @@ class KernelOvs:
             )  # fmt: skip
         self.guest: Guest = boot(chosen, with_ovs=True)
         try:
-            self.guest.ask("set_up", ports=list(self.ports), mtu=mtu, settle=SETTLE)
+            self.guest.ask("set_up", ports=list(self.ports), mtu=mtu, settle=_SETTLE, stack=False)
             self._start_ovs(dict(settings or {}))
             self.reset(flows, groups)
         except BaseException:
@@ -94,6 +111,9 @@ class KernelOvs:
 
     def close(self) -> None:
         """Switch the kernel off. Safe to call twice."""
+        if self._relay is not None:
+            self._relay.close()
+            self._relay = None
         self.guest.close()
 
     @property
@@ -123,6 +143,9 @@ class KernelOvs:
         self.run("ovs-vsctl", *command)
         self.run("/sbin/ip", "link", "set", _BRIDGE, "up")
         self.guest.ask("tap", place=_LOCAL, device=_BRIDGE)
+        self.guest.ask("ovs_connect")
+        self._relay = Relay(self.guest, _BRIDGE)
+        self._ofctl = Ofctl(self._relay, _BRIDGE, names=False)
 
     def run(self, name: str, *arguments: str) -> str:
         """Run a program of Open vSwitch in the guest; what it printed.
@@ -138,30 +161,50 @@ class KernelOvs:
         return said
 
     def ctl(self, command: str, *arguments: str) -> str:
-        """Run a command of ovs-appctl(8)."""
-        return self.run("ovs-appctl", command, *arguments)
-
-    def reset(self, flows: Sequence[str], groups: Sequence[str] = ()) -> None:
-        """Begin a new case in the same program: other flows, no megaflows, no connections.
+        """Run a command of ovs-appctl(8) and return what it prints.
 
         Raises:
-            InputError: a flow or group is refused, in the program's words.
+            OvsctError: the program refused it.
+        """
+        return self.ctls([command, *arguments])[0]
+
+    def ctls(self, *commands: Sequence[str]) -> list[str]:
+        """Run commands of ovs-appctl(8), one behind the other, in one go.
+
+        Raises:
+            OvsctError: the program refused one.
+        """
+        answers = self.guest.ask("ctl", commands=[list(each) for each in commands])["answers"]
+        for (name, *_), (_, error) in zip(commands, answers, strict=True):
+            if error is not None:
+                raise OvsctError(f"{name}: {str(error).strip()}")
+        return [str(said or "") for said, _ in answers]
+
+    def reset(
+        self, flows: Sequence[str], groups: Sequence[str] = (), fragments: str = "normal"
+    ) -> None:
+        """Begin a new case in the same program: other flows, no megaflows, no connections.
+
+        Args:
+            flows: as for the class.
+            groups: as for the class.
+            fragments: the mode of ``ovs-ofctl set-frags``.
+
+        Raises:
+            Refused: a flow or group is refused, in the program's words.
         """
         self._last = -float("inf")
-        self.run("ovs-ofctl", "-O", _VERSIONS, "del-flows", _BRIDGE)
-        self.run("ovs-ofctl", "-O", "OpenFlow13", "del-groups", _BRIDGE)
-        for file, lines, command in (
-            (_GROUPS, groups, "add-groups"), (_FLOWS, flows, "add-flows"),
-        ):  # fmt: skip
-            if not lines:
-                continue
-            self.guest.ask("write_file", path=file, text="\n".join(lines) + "\n")
-            try:
-                self.run("ovs-ofctl", "-O", _VERSIONS, command, _BRIDGE, file)
-            except OvsctError as error:
-                raise InputError(f"refused: {error}") from error
-        self.ctl("revalidator/purge")
-        self.guest.ask("again", wait=_FRAGMENTS)
+        try:
+            self._ofctl.replace(Text("flows", flows), Text("groups", groups), Text("meters", ()))
+            if fragments != self._fragments:
+                self._ofctl.command("set-frags", fragments)
+                self._fragments = fragments
+        finally:
+            if self._relay is not None:
+                self._relay.check()
+        self.ctls(("revalidator/purge",), ("fdb/flush", _BRIDGE))
+        self.guest.ask("again", wait=_FRAGMENTS if self._held_fragments else _LET_GO)
+        self._held_fragments = False
 
     # -- the lane -----------------------------------------------------------------------------
 
@@ -169,34 +212,50 @@ class KernelOvs:
         """Hand one frame to the kernel and wait for all that comes of it.
 
         Raises:
-            InputError: no such port, or time runs backwards.
+            InputError: no such port, a frame that no device can carry, or time runs backwards.
             GuestDied: the kernel ended.
         """
-        if packet.port not in self.ports:
-            raise InputError("no such port", token=str(packet.port), expected=str(self.ports))
-        out = self._step(packet.at, packet.port, packet.frame.hex())
+        out = self.play([packet])[0].out
         return Outcome(out, None if out else Drop.ACTIONS, ())
 
     def advance(self, now: float) -> Sequence[Event]:
         """Let virtual time pass until `now`. Neither kernel nor OVS tells what expires."""
-        out = self._step(now, None, "")
+        out = self.play([Wait(now)])[0].out
         return (Event(now, EventKind.FRAGMENTS_RELEASED, "frames left", out),) if out else ()
 
-    def _step(self, at: float, port: int | None, frame: str) -> tuple[Output, ...]:
-        if at < self._last:
-            raise InputError("time runs backwards", token=str(at), expected=str(self._last))
-        self._last = at
-        answer = self.guest.ask("run", steps=[[at, port, frame]], conntrack="")
+    def play(self, happenings: Sequence[Happening], conntrack: str = "") -> list[Played]:
+        """Many happenings in one go, which is faster than one at a time.
+
+        Args:
+            happenings: in the order of their times.
+            conntrack: when to read the connections: ``each`` time, at the ``end``, or never.
+
+        Raises:
+            InputError: as for :meth:`receive`.
+        """
+        if not happenings:
+            return []
+        steps: list[list[Any]] = []
+        for happening in happenings:
+            if happening.at < self._last:
+                raise InputError(
+                    "time runs backwards", token=str(happening.at), expected=str(self._last)
+                )
+            self._last = happening.at
+            if not isinstance(happening, Arrival):
+                steps.append([happening.at, None, ""])
+                continue
+            if happening.port not in self.ports:
+                raise InputError(
+                    "no such port", token=str(happening.port), expected=str(self.ports)
+                )
+            check_frame(happening.frame, self.mtu)
+            self._held_fragments |= may_be_fragment(happening.frame)
+            steps.append([happening.at, happening.port, happening.frame.hex()])
+        answer = self.guest.ask("run", steps=steps, conntrack=conntrack)
         if "error" in answer:
             raise InputError(str(answer["error"]))
-        step: dict[str, Any] = answer["steps"][0]
-        frames = [
-            Output(int(place), bytes.fromhex(each))
-            for place, found in (*step["early"].items(), *step["out"].items())
-            if place != "stack"  # packet sockets there stand before the datapath, and see it all
-            for each in found
-        ]
-        return tuple(sorted(frames, key=lambda output: int(output.port)))
+        return [played(step, late=True) for step in answer["steps"]]
 
     def connections(self) -> Sequence[Connection]:
         """What conntrack holds, as ctnetlink tells it; in no fixed order."""
@@ -211,7 +270,16 @@ class KernelOvs:
 
     def dump_flows(self, *arguments: str) -> list[str]:
         """The lines of ``dpctl/dump-flows``; with ``type=tc`` what is in TC, ``type=ovs`` not."""
-        return self.ctl("dpctl/dump-flows", *arguments).splitlines()
+        lines = self.ctl("dpctl/dump-flows", *arguments).splitlines()
+        return [line for line in lines if line and not line.startswith("flow-dump from ")]
+
+    def flow_stats(self) -> list[str]:
+        """The OpenFlow flows with all that they counted, as ``bridge/dump-flows`` prints them.
+
+        Empties the datapath's flow table for it.
+        """
+        lines = self.ctls(("revalidator/purge",), ("bridge/dump-flows", _BRIDGE))[1].splitlines()
+        return [line for line in lines if line and not line.startswith(_INTERNAL_TABLE)]
 
     def show_filters(self, port: int | None = None) -> str:
         """``tc -s filter show dev p<n> ingress``, of one port or of all, one after the other."""

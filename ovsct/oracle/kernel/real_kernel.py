@@ -13,59 +13,45 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
-from ovsct.errors import InputError, OvsctError
+from ovsct.errors import InputError
 from ovsct.lane import (
-    STACK,
     Arrival,
     Connection,
     Drop,
     Event,
     EventKind,
     Outcome,
-    Output,
 )
 from ovsct.oracle.kernel.boot import boot
 from ovsct.oracle.kernel.ctnetlink import read_connections
 from ovsct.oracle.kernel.guest import Guest
 from ovsct.oracle.kernel.kernels import Kernel, choose
+from ovsct.oracle.kernel.played import (
+    TAGS,
+    Happening,
+    Played,
+    Wait,
+    check_frame,
+    may_be_fragment,
+    played,
+)
 
 if TYPE_CHECKING:
     from ovsct.oracle.kernel.kernel_ovs import KernelOvs
 
 _MTU: Final = 1500
-_SHORTEST: Final = 14
 _SETTLE: Final = 0.0002
 """Virtual seconds to wait for outputs: veth hands frames on at once, in a softirq."""
 _FRAGMENTS: Final = 35.0
 """Virtual seconds after which no fragment is held any more (ipfrag_time is 30)."""
 
 _KNOWN_TYPES: Final = frozenset({0x0800, 0x86DD, 0x0806, 0x8847, 0x8848, 0x8100, 0x88A8})
-_TAGS: Final = frozenset({0x8100, 0x88A8})
 _LEAST_TYPE: Final = 0x600
 
 _PORT: Final = re.compile(r"\bdev\s+p([1-9]\d*)\b")
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Time passes until `at`."""
-
-    at: float
-
-
-Happening: TypeAlias = Arrival | Wait
-
-
-@dataclass(frozen=True, slots=True)
-class Played:
-    """What came of one happening: outputs, and the lines of /proc/net/nf_conntrack if asked."""
-
-    out: tuple[Output, ...]
-    conntrack: tuple[str, ...] | None
 
 
 class RealKernel:
@@ -248,18 +234,13 @@ class RealKernel:
         answer = self.guest.ask("run", steps=steps, conntrack=conntrack)
         if "error" in answer:
             raise InputError(str(answer["error"]))
-        return [_played(step) for step in answer["steps"]]
+        return [played(step) for step in answer["steps"]]
 
     def _check(self, packet: Arrival) -> None:
         if packet.port not in self.ports:
             raise InputError("no such port", token=str(packet.port), expected=str(self.ports))
-        size = len(packet.frame)
-        longest = self.mtu + 14 + 4 * (_ethertype(packet.frame) in _TAGS)
-        if not _SHORTEST <= size <= longest:
-            raise InputError(
-                f"a frame of {size} bytes", expected=f"{_SHORTEST} to {longest} bytes"
-            )
-        if _may_be_fragment(packet.frame):
+        check_frame(packet.frame, self.mtu)
+        if may_be_fragment(packet.frame):
             self._held_fragments = True
 
     def connections(self) -> Sequence[Connection]:
@@ -342,10 +323,6 @@ def _first_words(said: str) -> str:
     return lines[0].removeprefix("Error: ") if lines else "it gave up and said nothing"
 
 
-def _ethertype(frame: bytes) -> int:
-    return int.from_bytes(frame[12:14], "big")
-
-
 def _types(frame: bytes) -> set[int]:
     """The Ethernet types that a tap might see `frame` under, its tags taken off or not."""
     found = set()
@@ -354,31 +331,7 @@ def _types(frame: bytes) -> set[int]:
         kind = int.from_bytes(frame[at : at + 2], "big")
         if kind >= _LEAST_TYPE:
             found.add(kind)
-        if kind not in _TAGS:
+        if kind not in TAGS:
             break
         at += 4
     return found
-
-
-def _may_be_fragment(frame: bytes) -> bool:
-    """Whether a kernel may hold `frame` as a fragment; rather once too often."""
-    at = 12
-    while frame[at : at + 2] in (b"\x81\x00", b"\x88\xa8"):
-        at += 4
-    kind, l3 = frame[at : at + 2], frame[at + 2 :]
-    if kind == b"\x08\x00":
-        return len(l3) >= 8 and bool(l3[6] & 0x3F or l3[7])
-    return kind == b"\x86\xdd" and len(l3) >= 7 and l3[6] in (0, 43, 44, 60)
-
-
-def _played(step: dict[str, Any]) -> Played:
-    early, out, table = step["early"], step["out"], step["conntrack"]
-    if early:
-        raise OvsctError(f"frames left before a packet came in, at none of its times: {early}")
-    frames = [
-        Output(STACK if place == STACK else int(place), bytes.fromhex(frame))
-        for place, each in out.items()
-        for frame in each
-    ]
-    frames.sort(key=lambda output: output.port if isinstance(output.port, int) else 1 << 32)
-    return Played(tuple(frames), None if table is None else tuple(table.splitlines()))
