@@ -64,6 +64,8 @@ class Bridge:
         self.meters: list[Meter] = list(meters)
         self.recirc = RecircIds()
         self.kernel_queues = False
+        self.kernel_masks = False
+        """Whether the kernel's datapath takes the flows, with its own idea of masks of nothing."""
         self.max_hash_algorithm = 1
         self.ports_down: set[int] = set()
         self.fdb = MacTable()

@@ -85,7 +85,7 @@ class Datapath:
         self.tracker = tracker
         self.vlan_limit = vlan_limit
         self.kernel = dialect == "kernel"
-        bridge.kernel_queues = self.kernel
+        bridge.kernel_queues = bridge.kernel_masks = self.kernel
         bridge.max_hash_algorithm = 0 if self.kernel else 1
         # Every megaflow matches in_port and recirc_id: they choose the short list to search.
         self._subtables: dict[int, list[tuple[int, dict[int, odp.Megaflow]]]] = {}

@@ -171,6 +171,10 @@ def _finish_mask(ctx: Context) -> None:
     outer, _ = VLANS[0]
     if not ctx.mask & outer.mask:
         # A datapath flow cannot leave open whether there is a tag (dpif-netdev.c, "wildcarding
-        # the presence of a VLAN tag"); the userspace datapath takes the VID into the bargain.
-        ctx.look((0xFFF | VLAN_PRESENT) << outer.shift)
+        # the presence of a VLAN tag"); the userspace datapath takes the VID into the bargain. The
+        # kernel skips a mask of nothing and finds the tag's own value in its place, so that all
+        # bits that are set are matched (net/openvswitch/flow_netlink.c, __parse_flow_nlattrs()
+        # and parse_vlan_from_nlattrs()).
+        tag = outer.get(key) if ctx.bridge.kernel_masks else 0
+        ctx.look((tag or 0xFFF | VLAN_PRESENT) << outer.shift)
 

@@ -19,19 +19,19 @@ from ovsct.compare.case import FLOW_MOD, LINK, Case
 from ovsct.compare.events import Advance
 from ovsct.compare.megaflows import comparable_flows
 from ovsct.compare.verdict import Difference, Kind, Verdict, differing
+from ovsct.compare.words import counted, dumped, frame_words
 from ovsct.errors import InputError, OvsctError
 from ovsct.lane import CONTROLLER, Arrival, Change, Connection, Output
 from ovsct.lanes.ovs_userspace import OvsUserspace
 from ovsct.openflow.flow import Flow
 from ovsct.openflow.group import Group
 from ovsct.openflow.meter import Meter
-from ovsct.openflow.text.flow_text import format_flow, read_flows
+from ovsct.openflow.text.flow_text import read_flows
 from ovsct.openflow.text.group_text import read_groups
 from ovsct.openflow.text.meter_text import read_meters
 from ovsct.oracle.ofctl import Refused
 from ovsct.oracle.real_ovs import Options, RealOvs, comparable
 from ovsct.oracle.vswitchd import VswitchdDied
-from ovsct.packet.describe import describe
 
 _MAX_IDLE: Final = 1_000_000_000
 """Milliseconds: datapath flows do not age, for the program removes them on threads of its own."""
@@ -142,7 +142,7 @@ class Verifier:
     def _run(self, case: Case, verdict: Verdict) -> None:
         program = self._program(case.ports)
         real = program.real
-        flows, groups, meters, refusal = _read(case)
+        flows, groups, meters, refusal = read_case(case)
         options = Options(vsctl=_VSCTL, fragments=case.fragments, meters=case.meters)
         try:
             real.reset(case.flows, case.groups, options)
@@ -173,7 +173,8 @@ class Verifier:
         return asked
 
 
-def _read(case: Case) -> tuple[list[Flow], list[Group], list[Meter], InputError | None]:
+def read_case(case: Case) -> tuple[list[Flow], list[Group], list[Meter], InputError | None]:
+    """The flows, groups and meters of a case, or why they are refused."""
     try:
         return (
             read_flows("\n".join(case.flows)),
@@ -274,10 +275,10 @@ class _Run:
             self.real.settle()
         mine, theirs = self._heard(comparable(outcome).out), comparable(answer).out
         if mine != theirs:
-            if not self._differ(Kind.OUTPUTS, n, _frames(mine), _frames(theirs)):
+            if not self._differ(Kind.OUTPUTS, n, frame_words(mine), frame_words(theirs)):
                 # The same frames in another order.
                 self.verdict.difference = Difference(
-                    Kind.OUTPUTS, n, _frames(mine), _frames(theirs)
+                    Kind.OUTPUTS, n, frame_words(mine), frame_words(theirs)
                 )
             return False
         ins = [f"reason={i.reason} table={i.table} cookie={i.cookie:#x}" for i in _on_wire(self)]
@@ -316,8 +317,8 @@ class _Run:
         self._differ(
             Kind.FLOW_STATS,
             None,
-            (_counted(flow, *counts) for flow, *counts in self.model.flow_stats()),
-            map(_dumped, self.real.flow_stats()),
+            (counted(flow, *counts) for flow, *counts in self.model.flow_stats()),
+            map(dumped, self.real.flow_stats()),
         )
 
 
@@ -355,10 +356,6 @@ def _on_wire(run: _Run) -> Iterator[_OnWire]:
         yield _OnWire(reason, packet_in.table, packet_in.cookie)
 
 
-def _frames(out: Sequence[Output]) -> tuple[str, ...]:
-    return tuple(f"to {port}: {describe(frame)} [{frame.hex()}]" for port, frame in out)
-
-
 def _connection(connection: Connection) -> str:
     """What a plain dump does not show: the timeout, in whole seconds as the program has it."""
     ends = ",".join(str(part) for part in connection.orig if part is not None)
@@ -366,20 +363,3 @@ def _connection(connection: Connection) -> str:
         f"proto={connection.proto} orig={ends} zone={connection.zone}"
         f" timeout={int(connection.timeout)} helper={connection.helper}"
     )
-
-
-def _counted(flow: Flow, packets: int, size: int) -> str:
-    return f"{_named(flow)} n_packets={packets} n_bytes={size}"
-
-
-def _named(flow: Flow) -> str:
-    bare = Flow(table=flow.table, priority=flow.priority, match=flow.match)
-    return format_flow(bare)
-
-
-def _dumped(line: str) -> str:
-    """A line of ``bridge/dump-flows``, which calls a table's number table_id."""
-    flow = read_flows(line.replace("table_id=", "table=", 1))[0]
-    if flow.stats is None:
-        raise InputError("a dumped flow without counters", token=line)
-    return f"{_named(flow)} n_packets={flow.stats.n_packets} n_bytes={flow.stats.n_bytes}"

@@ -20,13 +20,20 @@ from ovsct.compare.events import Advance
 from ovsct.compare.generate_tc import generate_tc
 from ovsct.compare.shrink import Still, shrink
 from ovsct.compare.verdict import Difference, Kind, Verdict, differing
+from ovsct.compare.words import (
+    connection_key,
+    conntrack_lines,
+    frame_words,
+    outputs,
+    said,
+    same_lines,
+)
 from ovsct.conntrack.netfilter import Netfilter
 from ovsct.errors import InputError, OvsctError
-from ovsct.lane import STACK, Arrival, Connection, EventKind, Output
+from ovsct.lane import Arrival, EventKind, Output
 from ovsct.lanes.tc_script import TcScript
 from ovsct.oracle.kernel.played import Played, Wait
 from ovsct.oracle.kernel.real_kernel import RealKernel
-from ovsct.packet.describe import describe
 from ovsct.packet.fields import SLOTS
 from ovsct.packet.packet import parse
 
@@ -174,7 +181,7 @@ class _Run:
             return False
         if outputs(mine) != outputs(real.out):
             return self._differ(
-                Kind.OUTPUTS, number, _frames(mine), _frames(real.out)
+                Kind.OUTPUTS, number, frame_words(mine), frame_words(real.out)
             )
         model, theirs = conntrack_lines(lines), conntrack_lines(real.conntrack or ())
         if not same_lines(model, theirs):
@@ -193,10 +200,10 @@ class _Run:
         }
 
     def _end(self) -> None:
-        model = {_key(each): each for each in self.model.connections()}
-        real = {_key(each): each for each in self.real.connections()}
-        here = [_said(each) for each in model.values()]
-        there = [_said(each) for each in real.values()]
+        model = {connection_key(each): each for each in self.model.connections()}
+        real = {connection_key(each): each for each in self.real.connections()}
+        here = [said(each) for each in model.values()]
+        there = [said(each) for each in real.values()]
         if sorted(here) != sorted(there):
             self._differ(Kind.CONNECTIONS, None, here, there)
             return
@@ -211,84 +218,7 @@ class _Run:
         return False
 
 
-# -- what is compared ------------------------------------------------------------------------------
-
-
-def outputs(out: Iterable[Output]) -> list[tuple[str, bytes]]:
-    """Outputs by place; those of one place in order, the stack's without VLAN tags.
-
-    The number of an IPv6 datagram that was cut anew is drawn at random, and so taken out.
-    """
-    found = [
-        (str(port), _unnumbered(_untagged(frame) if port == STACK else frame))
-        for port, frame in out
-    ]
-    return sorted(found, key=lambda each: each[0])
-
-
-def _untagged(frame: bytes) -> bytes:
-    while frame[12:14] in (b"\x81\x00", b"\x88\xa8"):
-        frame = frame[:12] + frame[16:]
-    return frame
-
-
-def _unnumbered(frame: bytes) -> bytes:
-    """The frame without the identification of a fragment header that stands first (RFC 8200)."""
-    at = 12
-    while frame[at : at + 2] in (b"\x81\x00", b"\x88\xa8"):
-        at += 4
-    if frame[at : at + 2] != b"\x86\xdd" or frame[at + 8 : at + 9] != b"\x2c":
-        return frame
-    number = at + 2 + 40 + 4
-    return frame[:number] + bytes(4) + frame[number + 4 :]
-
-
-def _frames(out: Iterable[Output]) -> tuple[str, ...]:
-    return tuple(f"to {port}: {describe(frame)} [{frame.hex()}]" for port, frame in out)
-
-
-_USE: Final = re.compile(r" use=\d+| secctx=\S+")
-_TIMEOUT: Final = re.compile(r"^(\S+ \d+ \S+ \d+) (\d+) ")
-
-
-def conntrack_lines(lines: Iterable[str]) -> list[str]:
-    """Lines of /proc/net/nf_conntrack in one order, without blanks and use counts."""
-    return sorted(" ".join(_USE.sub("", line).split()) for line in lines)
-
-
-def same_lines(model: Sequence[str], real: Sequence[str]) -> bool:
-    """Whether two dumps agree; timeouts may be a second apart."""
-    if len(model) != len(real):
-        return False
-    mine = sorted((_TIMEOUT.sub(r"\1 ", line), line) for line in model)
-    theirs = sorted((_TIMEOUT.sub(r"\1 ", line), line) for line in real)
-    for (left, mine_line), (right, real_line) in zip(mine, theirs, strict=True):
-        if left != right:
-            return False
-        one, two = _TIMEOUT.match(mine_line), _TIMEOUT.match(real_line)
-        if (one is None) != (two is None):
-            return False
-        if one is not None and two is not None and abs(int(one[2]) - int(two[2])) > 1:
-            return False
-    return True
-
-
-def _key(connection: Connection) -> tuple[object, ...]:
-    return (connection.zone, connection.proto, connection.orig, connection.reply)
-
-
-_NOT_COMPARED: Final = frozenset({"dying", "template", "nat-clash"})
-
-
-def _said(c: Connection) -> str:
-    """A connection in words, without its timeout."""
-    ends = " ".join(",".join(str(p) for p in each if p is not None) for each in (c.orig, c.reply))
-    state = "" if c.status & {"offload", "hw-offload"} else c.state
-    flags = ",".join(sorted(c.status - _NOT_COMPARED))
-    return (
-        f"proto={c.proto} {ends} zone={c.zone} mark={c.mark:#x} label={c.label:#x} {state} {flags}"
-        f" helper={c.helper}"
-    )
+# -- what actions counted -------------------------------------------------------------------------
 
 
 _FILTER: Final = re.compile(

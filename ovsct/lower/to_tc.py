@@ -18,7 +18,7 @@ from ovsct.lower.match import lower_match
 from ovsct.lower.priorities import Priorities
 from ovsct.lower.reasons import Note, Reason, Refusal, RefusedError, refuse
 from ovsct.lower.tc_actions import check_actions, put_actions
-from ovsct.packet.fields import KEY_BITS, SLOTS, VLAN_PRESENT
+from ovsct.packet.fields import KEY_BITS, SLOTS
 from ovsct.packet.packet import ETH_IPV4, ETH_IPV6
 from ovsct.tc import actions as tc
 from ovsct.tc.filters import Filter
@@ -29,7 +29,6 @@ _IN_PORT: Final = SLOTS["in_port"]
 _PROTO: Final = SLOTS["nw_proto"]
 _TYPE: Final = SLOTS["dl_type"]
 _TCI: Final = SLOTS["vlan_tci"]
-_UNASKED: Final = (0xFFF | VLAN_PRESENT) << _TCI.shift
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,15 +140,16 @@ class Lowering:
 
 
 def unasked_tag(megaflow: Megaflow) -> int:
-    """The bits of a packet's outer tag that no flow looked at: the userspace datapath adds them.
+    """The bits of a packet's outer tag that no flow looked at: the datapath adds some.
 
-    The kernel datapath and TC get masks that leave the whole tag open, but for its being there.
+    TC gets masks that leave the whole tag open, but for its being there.
     """
-    if megaflow.mask & _TCI.mask != _UNASKED or not megaflow.packet_key & _TCI.mask:
+    looked = megaflow.mask & _TCI.mask
+    if not looked or not megaflow.packet_key & _TCI.mask:
         return 0
-    for author, bits in blame(megaflow, _UNASKED):
-        if bits == _UNASKED and author.table is None and author.flow is None:
-            return _UNASKED
+    for author, bits in blame(megaflow, _TCI.mask):
+        if bits == looked and author.table is None and author.flow is None:
+            return looked
     return 0
 
 

@@ -13,11 +13,11 @@ from ovsct.compare.verify_kernel import (
     KernelVerifier,
     campaign,
     kernel_counters,
-    same_lines,
     shorten,
     shorter_commands,
     to_scenario,
 )
+from ovsct.compare.words import said, same_lines
 from ovsct.errors import InputError
 from ovsct.lane import Connection
 from ovsct.oracle.kernel.cache import OracleMissing
@@ -220,10 +220,9 @@ def test_a_case_is_kept_as_a_scenario() -> None:
 
 def test_a_connection_is_no_other() -> None:
     """What the end of a case compares must tell labels and status apart."""
-    from ovsct.compare.verify_kernel import _said
     from ovsct.lane import Tuple5
 
     ends = Tuple5("10.0.0.1", "10.0.0.2", 1, 2), Tuple5("10.0.0.2", "10.0.0.1", 2, 1)
     plain = Connection(4, 17, *ends)
-    assert _said(plain) != _said(Connection(4, 17, *ends, label=1))
-    assert _said(plain) != _said(Connection(4, 17, *ends, status=frozenset({"assured"})))
+    assert said(plain) != said(Connection(4, 17, *ends, label=1))
+    assert said(plain) != said(Connection(4, 17, *ends, status=frozenset({"assured"})))

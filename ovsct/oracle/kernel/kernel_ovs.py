@@ -194,6 +194,8 @@ class KernelOvs:
             Refused: a flow or group is refused, in the program's words.
         """
         self._last = -float("inf")
+        # Counters that are not pushed yet would be pushed to the flows of the next case.
+        self.ctls(("revalidator/purge",))
         try:
             self._ofctl.replace(Text("flows", flows), Text("groups", groups), Text("meters", ()))
             if fragments != self._fragments:

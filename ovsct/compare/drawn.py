@@ -1,0 +1,93 @@
+"""Which port a kernel's NAT drew, for the model to draw the same.
+
+Where a translated connection meets another, the kernel looks for a free port from a random one on
+(``nf_nat_l4proto_unique_tuple()``). The model asks :meth:`DrawnPorts.choose` where to begin; from
+there it looks on by itself, so that it ends at the kernel's port only if that is one it may take.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+_TUPLE: Final = re.compile(
+    r"src=(?P<src>\S+) dst=(?P<dst>\S+)(?: sport=(?P<sport>\d+) dport=(?P<dport>\d+))?"
+    r"(?: type=\d+ code=\d+ id=(?P<id>\d+))?"
+)
+_CLASSES: Final = ((512, 1), (1024, 600), (65536, 1024))
+"""Ports below the first number are replaced by such from the second on."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Connection:
+    """The ports of one connection: as sent, and as answered."""
+
+    sport: int
+    dport: int
+    answered_to: int
+    answered_from: int
+    icmp: bool
+
+    def offset(self, source: bool) -> int | None:
+        """Where the search for its port began, or as good as; None if none was drawn."""
+        port = self.answered_to if source else self.answered_from
+        if port == (self.sport if source else self.dport):
+            return None
+        if self.icmp:
+            return port
+        low = next(low for below, low in _CLASSES if self.sport < below)
+        return (port - low) % 65536
+
+
+class DrawnPorts:
+    """Answers the model's draws by what the kernel has: the connections new since the model's."""
+
+    def __init__(self) -> None:
+        self._new: list[_Connection] = []
+        self.asked = 0
+        """How often a port was drawn."""
+
+    def look(self, before: Iterable[str], after: Iterable[str]) -> None:
+        """Take down what came about between two dumps of /proc/net/nf_conntrack."""
+        known = set(map(_tuples, before))
+        self._new = [
+            connection
+            for line in after
+            if _tuples(line) not in known
+            for connection in [_read(line)]
+            if connection is not None
+        ]
+
+    def choose(self, size: int, why: str) -> int:
+        """What :attr:`ovsct.conntrack.netfilter.core.Netfilter.choose` is to answer."""
+        self.asked += 1
+        source = why == "nat source port"
+        for connection in self._new:
+            offset = connection.offset(source)
+            if offset is not None:
+                self._new.remove(connection)
+                return offset % size
+        return 0
+
+
+def _tuples(line: str) -> tuple[str, ...]:
+    zone = line.partition(" zone=")[2].split(" ")[0]
+    return (line.split()[2], zone, *(found[0] for found in _TUPLE.finditer(line)))
+
+
+def _read(line: str) -> _Connection | None:
+    found = [match.groupdict() for match in _TUPLE.finditer(line)]
+    if len(found) != 2:
+        return None
+    original, reply = found
+    if original["id"] is not None and reply["id"] is not None:
+        asked, answered = int(original["id"]), int(reply["id"])
+        return _Connection(asked, asked, answered, answered, True)
+    if original["sport"] is None or reply["sport"] is None:
+        return None
+    return _Connection(
+        int(original["sport"]), int(original["dport"] or 0), int(reply["dport"] or 0),
+        int(reply["sport"]), False,
+    )  # fmt: skip
