@@ -18,9 +18,8 @@ from typing import Final
 from ovsct.bridge.bridge import Bridge
 from ovsct.compare.case import Case
 from ovsct.compare.drawn import DrawnPorts
-from ovsct.compare.events import Advance
 from ovsct.compare.megaflows import comparable_flows
-from ovsct.compare.on_kernel import unfit
+from ovsct.compare.on_kernel import fitted
 from ovsct.compare.verdict import Difference, Kind, Verdict, differing
 from ovsct.compare.verify import read_case
 from ovsct.compare.words import (
@@ -79,6 +78,7 @@ class KernelOvsVerifier:
             settings={"max-idle": str(_MAX_IDLE), "n-revalidator-threads": "1"},
         )  # fmt: skip
         self.dialect = ".".join(self.real.release.split(".")[:2])
+        self._has_gre = self.real.has_sysctl("net.netfilter.nf_conntrack_gre_timeout")
 
     def __enter__(self) -> KernelOvsVerifier:
         return self
@@ -125,9 +125,7 @@ class KernelOvsVerifier:
 
     def _once(self, case: Case) -> Verdict:
         verdict = Verdict()
-        verdict.left_out = unfit(case, _MTU)
-        if verdict.left_out is not None:
-            return verdict
+        case = fitted(case, _MTU, gre=self._has_gre)
         model, refusal = self._model(case)
         try:
             self.real.reset(case.flows, case.groups, case.fragments)
@@ -141,7 +139,7 @@ class KernelOvsVerifier:
             verdict.difference = Difference(Kind.REFUSED, None, (str(refusal),), (), JUDGE)
             return verdict
         happenings = [
-            Wait(each.at) if isinstance(each, Advance) else each for each in case.happenings()
+            each if isinstance(each, Arrival) else Wait(each.at) for each in case.happenings()
         ]
         floods = any(_FLOODS.search(text) for text in (*case.flows, *case.groups))
         played = self.real.play(happenings, "each")

@@ -283,6 +283,11 @@ class KernelOvs:
         lines = self.ctls(("revalidator/purge",), ("bridge/dump-flows", _BRIDGE))[1].splitlines()
         return [line for line in lines if line and not line.startswith(_INTERNAL_TABLE)]
 
+    def has_sysctl(self, name: str) -> bool:
+        """Whether the kernel was built with what the sysctl `name` is for."""
+        there: bool = self.guest.ask("has_sysctl", name=name)["there"]
+        return there
+
     def show_filters(self, port: int | None = None) -> str:
         """``tc -s filter show dev p<n> ingress``, of one port or of all, one after the other."""
         wanted = list(self.ports) if port is None else [port]
