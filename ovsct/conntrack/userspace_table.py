@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-from ovsct.conntrack.timers import Timers
+from ovsct.conntrack.timers import PATIENCE, Timers
 from ovsct.conntrack.tuples import reverse, zone_of
 from ovsct.conntrack.userspace_entry import Entry
 from ovsct.conntrack.userspace_neutral import describe
@@ -48,7 +48,7 @@ class Table:
 
     def __init__(self, sweep: int, freed: Callable[[Entry], None]) -> None:
         self.entries: dict[int, Entry] = {}
-        self.timers: Timers[Entry] = Timers()
+        self.timers: Timers[Entry] = Timers(PATIENCE)
         self.events: list[Event] = []
         self.count = 0
         self.next_sweep = -1
@@ -107,9 +107,8 @@ class Table:
 
     def expire(self, now: int) -> None:
         """Note what has ended until `now` (ms)."""
-        if self.timers.next_deadline() <= now:
-            for entry in self.timers.due(now):
-                self._note(entry, entry.expires)
+        for entry in self.timers.due(now):
+            self._note(entry, entry.expires)
 
     def sweep(self, now: int) -> None:
         """Note what has ended, and free what had at the last sweep that is due at `now` (ms)."""

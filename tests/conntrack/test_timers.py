@@ -105,3 +105,87 @@ def test_moving_back_and_forth_does_not_pile_up() -> None:
         timers.arm(thing)
     assert sum(map(len, timers._buckets.values())) < 3000
     assert timers.due(10_000_000) == [thing]
+
+
+class Counted(Thing):
+    """A thing that counts how often its deadline is read."""
+
+    __slots__ = ("_expires",)
+    looks = 0
+
+    @property
+    def expires(self) -> int:  # type: ignore[override]
+        Counted.looks += 1
+        return self._expires
+
+    @expires.setter
+    def expires(self, value: int) -> None:
+        self._expires = value
+
+
+def crowd(patience: int, size: int = 3000) -> tuple[Timers[Thing], list[Thing]]:
+    """Things that were to end within one second, and were all refreshed but the first."""
+    timers: Timers[Thing] = Timers(patience)
+    things: list[Thing] = [Counted(n, 30_000 + n % 1000) for n in range(size)]
+    for thing in things:
+        timers.arm(thing)
+    for thing in things[1:]:
+        thing.expires = 86_400_000 + thing.name
+    return timers, things
+
+
+def test_a_crowd_that_was_refreshed_is_looked_at_a_part_at_a_time() -> None:
+    timers, things = crowd(patience=100)
+    told: list[Thing] = []
+    most = calls = 0
+    while len(told) < 1:
+        Counted.looks = 0
+        told += timers.due(10_000_000)
+        most, calls = max(most, Counted.looks), calls + 1
+    assert most <= 3 * 101 and calls <= 31
+    assert told == [things[0]]
+    assert not timers.due(86_399_999)
+
+
+def test_a_crowd_is_looked_at_ahead_so_that_none_is_told_late() -> None:
+    timers, things = crowd(patience=100)
+    for now in range(20_000, 30_000, 100):
+        assert not timers.due(now)
+    assert timers.due(29_999) == []
+    assert timers.due(30_000) == [things[0]]
+
+
+def test_what_has_ended_is_told_at_once_however_much_it_is() -> None:
+    timers: Timers[Thing] = Timers(patience=10)
+    things = [Thing(n, 5000 + n) for n in range(5000)]
+    for thing in things:
+        timers.arm(thing)
+    assert timers.due(20_000) == things
+
+
+def test_with_patience_nothing_is_told_early_twice_or_never() -> None:
+    for seed in range(20):
+        dice = random.Random(seed)
+        timers: Timers[Thing] = Timers(patience=3)
+        live: dict[int, Thing] = {}
+        now = 0
+        for step in range(1500):
+            what = dice.random()
+            if what < 0.5:
+                thing = Thing(step, now + dice.choice((1, 30, 900, 30_000)))
+                live[step] = thing
+                timers.arm(thing)
+            elif what < 0.8 and live:
+                thing = dice.choice(list(live.values()))
+                if thing.expires > now:
+                    thing.expires = now + dice.choice((0, 1, 500, 40_000))
+                    timers.arm(thing)
+            else:
+                now += dice.choice((0, 1, 7, 999, 1024, 40_000))
+                for thing in timers.due(now):
+                    assert live.pop(thing.name).expires <= now
+        now += 10_000_000
+        for _ in range(3000):
+            for thing in timers.due(now):
+                assert live.pop(thing.name).expires <= now
+        assert not live and len(timers) == 0

@@ -45,7 +45,7 @@ from ovsct.conntrack.netfilter.quick import quick_ack, quick_syn
 from ovsct.conntrack.netfilter.room import Room
 from ovsct.conntrack.netfilter.sctp import sctp_packet
 from ovsct.conntrack.netfilter.sysctls import ROWS, Sysctls
-from ovsct.conntrack.timers import Timers, milliseconds
+from ovsct.conntrack.timers import PATIENCE, Timers, milliseconds
 from ovsct.errors import InputError
 from ovsct.lane import Connection, Event, EventKind
 from ovsct.packet.fields import (
@@ -124,7 +124,7 @@ class Netfilter:
         self.kernel = kernel
         self.sysctls = Sysctls(**sysctls)
         self.table: dict[int, Entry] = {}
-        self.timers: Timers[Entry] = Timers()
+        self.timers: Timers[Entry] = Timers(PATIENCE)
         self.watchers: list[Callable[[Entry], None]] = []
         self.keepers: list[Callable[[Entry, int], bool]] = []
         self.sources: dict[int, list[Entry]] = {}
@@ -450,8 +450,6 @@ class Netfilter:
     def advance(self, now: float) -> Sequence[Event]:
         """Let time pass until `now` (seconds): what expired, in order of time."""
         ms = milliseconds(now)
-        if self.timers.next_deadline() > ms:
-            return ()
         events = []
         for e in self.timers.due(ms):
             ended = e.expires
