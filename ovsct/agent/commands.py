@@ -11,6 +11,7 @@ from ovsct.agent.clock import Clock
 from ovsct.agent.model import ModelBridge
 from ovsct.agent.trace_text import trace
 from ovsct.agent.unixctl import Command, list_commands
+from ovsct.conntrack.select import parse_selection
 from ovsct.errors import InputError, OvsctError
 
 _PORT_NAME = re.compile(r"p(\d+)\Z")
@@ -33,7 +34,9 @@ class Commands:
         self.table: dict[str, Command] = {
             "dpctl/dump-conntrack": Command("[-m] [-s] [dp] [zone=zone]", 0, 4, self._dump_ct),
             "dpctl/dump-flows": Command("[-m] [--names | --no-names] [dp]", 0, 6, self._dump),
-            "dpctl/flush-conntrack": Command("[dp]", 0, 1, self._flush_ct),
+            "dpctl/flush-conntrack": Command(
+                "[dp] [zone=N] [ct-orig-tuple] [ct-reply-tuple]", 0, 4, self._flush_ct
+            ),
             "dpif/dump-flows": Command("[-m] [--names | --no-names] bridge", 1, _MOST, self._dump),
             "exit": Command("[--cleanup]", 0, 1, self._exit),
             "fdb/flush": Command("[bridge]", 0, 1, self._fdb_flush),
@@ -69,26 +72,30 @@ class Commands:
 
     def _dump_ct(self, arguments: Sequence[str]) -> str:
         zone = None
+        options: set[str] = set()
         for argument in arguments:
             if argument.startswith("zone="):
                 if not argument[5:].isdecimal():
                     raise OvsctError(f"{argument}: no zone")
                 zone = int(argument[5:])
+            elif argument in ("-m", "-s"):
+                options.add(argument)
             elif argument.startswith("-"):
                 raise OvsctError(f"{argument}: not supported here")
         connections = self._model.lane.connections()
-        lines = self._model.lane.dump_conntrack()
+        lines = self._model.lane.dump_conntrack("".join(["dpctl", *sorted(options)]))
         return "".join(
             f"{line}\n"
             for line, connection in zip(lines, connections, strict=True)
             if zone is None or connection.zone == zone
         )
 
-    def _flush_ct(self, _: Sequence[str]) -> str:
-        flush = getattr(self._model.lane.tracker, "flush", None)
-        if flush is None:
-            raise OvsctError(f"the lane {self._model.lane.name} cannot flush conntrack")
-        flush()
+    def _flush_ct(self, arguments: Sequence[str]) -> str:
+        words = list(arguments)
+        if words and words[0] and "=" not in words[0]:
+            words.pop(0)  # the datapath, of which there is one
+        lane = self._model.lane
+        lane.tracker.flush(parse_selection(words), lane.now)
         return ""
 
     def _purge(self, _: Sequence[str]) -> str:

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from ovsct.cli import state
 from ovsct.cli.progress import counted
 from ovsct.cli.setup import flows_option, make_setup, setup_options, warn
+from ovsct.cli.state import conntrack_in_option
 from ovsct.compare.diverge import Divergence
 from ovsct.compare.events import Happening, read_events
 from ovsct.compare.survey import Survey
 from ovsct.errors import InputError
-from ovsct.lane import Arrival
+from ovsct.lane import Arrival, Connection, Lane
 from ovsct.lanes.make import Setup, factory
 from ovsct.report.tally import Tally
 from ovsct.report.text import Style, divergence_text, packet_table, tally_table
@@ -50,6 +52,7 @@ class Job:
 @click.option("--events", metavar="FILE", help=".jsonl, .pcap or .pcapng.")
 @click.option("--port", type=int, metavar="N", help="The port of a .pcap, which does not say it.")
 @click.option("--lanes", metavar="A,B,...", help="Lanes to compare. Default: ovs-kernel,tc,hw.")
+@conntrack_in_option
 @click.option(
     "--limit", type=click.IntRange(0), default=10, show_default=True, metavar="N",
     help="Divergences to explain; all are counted.",
@@ -65,6 +68,7 @@ def diff(
     events: str | None,
     port: int | None,
     lanes: str | None,
+    conntrack_in: str | None,
     limit: int,
     steps: bool,
     as_json: bool,
@@ -85,7 +89,9 @@ def diff(
     if check and job.expect is None:
         raise InputError("--check needs a scenario that says what it expects", file=scenario)
     watched = {n for packets in job.expect.via.values() for n in packets} if job.expect else ()
-    survey = Survey({name: factory(name, job.setup) for name in job.lanes}, limit, watched)
+    connections = state.read_dump(conntrack_in)
+    makers = {name: _begun(name, job.setup, connections, conntrack_in) for name in job.lanes}
+    survey = Survey(makers, limit, watched)
     if as_json:
         found = _as_json(job, survey)
     else:
@@ -93,6 +99,20 @@ def diff(
     if check and job.expect is not None:
         return DIFFERENT if _unmet(job.expect, survey, found) else 0
     return 0 if survey.alike else DIFFERENT
+
+
+def _begun(
+    name: str, setup: Setup, connections: Sequence[Connection], file: str | None
+) -> Callable[[bool], Lane]:
+    """How to make a lane that begins with `connections`."""
+    make = factory(name, setup)
+
+    def begun(trace: bool) -> Lane:
+        lane = make(trace)
+        state.begin_with(lane, connections, file)
+        return lane
+
+    return begun
 
 
 def _names(lanes: str | None) -> tuple[str, ...] | None:

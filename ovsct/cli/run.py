@@ -10,10 +10,13 @@ from typing import IO, Any, Final
 
 import click
 
+from ovsct.cli import state
 from ovsct.cli.progress import progress
 from ovsct.cli.setup import flows_option, make_setup, setup_options
+from ovsct.cli.state import conntrack_in_option, snapshot_options
 from ovsct.compare.events import Happening, read_events
-from ovsct.compare.lockstep import JUDGES, Follower
+from ovsct.compare.lockstep import Follower
+from ovsct.conntrack.dump import FORMS
 from ovsct.errors import InputError
 from ovsct.lane import Arrival, Event, Lane, Outcome
 from ovsct.lanes.make import LANES, close, make
@@ -38,11 +41,13 @@ Show = Callable[[int, Arrival, Outcome], str]
 @click.option("--conntrack", metavar="FILE", help="Write the connections at the end there.")
 @click.option(
     "--conntrack-format",
-    type=click.Choice(["dpctl", "proc"]),
+    type=click.Choice(list(FORMS)),
     default="dpctl",
     show_default=True,
-    help="As ovs-appctl dpctl/dump-conntrack prints them, or as /proc/net/nf_conntrack does.",
+    help="As ovs-appctl dpctl/dump-conntrack [-m] [-s] prints them, or /proc/net/nf_conntrack.",
 )
+@conntrack_in_option
+@snapshot_options
 @click.option("--dump-flows", metavar="FILE", help="Write the datapath flows at the end there.")
 def run(
     events: str,
@@ -52,6 +57,9 @@ def run(
     summary: bool,
     conntrack: str | None,
     conntrack_format: str,
+    conntrack_in: str | None,
+    restore: str | None,
+    snapshot: str | None,
     dump_flows: str | None,
     **setup: Any,
 ) -> None:
@@ -63,11 +71,16 @@ def run(
     """
     if as_json and summary:
         raise InputError("--json and --summary do not go together", hint="give one of them")
+    connections = state.read_dump(conntrack_in)
     config = make_setup(events=events, port=port, **setup)
     with ExitStack() as stack:
         running = make(lane, config)
         stack.callback(close, running)
         _check_dumps(running, lane, conntrack, conntrack_format, dump_flows)
+        state.check_able(running, snapshot)
+        if restore is not None:
+            state.restore(running, restore)
+        state.begin_with(running, connections, conntrack_in)
         tick = stack.enter_context(progress(events, lane))
         happenings = read_events(events, port=port, tick=tick, known=frozenset(config.ports))
         if summary:
@@ -76,6 +89,8 @@ def run(
             _write(running, happenings, packet_line if as_json else _human(), events == "-")
         if conntrack is not None:
             _save(conntrack, dump_conntrack(running, conntrack_format))
+        if snapshot is not None:
+            state.save(running, snapshot)
         if dump_flows is not None:
             _save(dump_flows, running.dump_flows())  # type: ignore[attr-defined] # checked above
 
@@ -147,17 +162,21 @@ def _check_dumps(
     ):
         if wanted is not None and not hasattr(lane, method):
             raise InputError(f"the lane {name} has nothing for {option}", token=wanted)
-    if conntrack is not None and form != "dpctl" and lane.name in JUDGES:
+    if conntrack is not None and form == "proc" and lane.name == "real-ovs":
         raise InputError(f"the lane {name} prints its connections as dpctl only", token=form)
+    if conntrack is not None and form.startswith("dpctl-") and lane.name == "real-kernel":
+        raise InputError(f"the lane {name} prints no options of dpctl", token=form)
     for path in (conntrack, dump_flows):
         if path is not None and path != "-":
             _open(path).close()
 
 
 def dump_conntrack(lane: Lane, form: str) -> list[str]:
-    """The connections of a lane as text, in the form of dpctl or of /proc."""
+    """The connections of a lane as text, in the form of dpctl (with options) or of /proc."""
     dump: Callable[..., list[str]] = lane.dump_conntrack  # type: ignore[attr-defined]
-    return dump() if lane.name in JUDGES else dump(form)
+    if lane.name == "real-ovs":
+        return dump(*(f"-{option}" for option in form.split("-")[1:]))
+    return dump(form)
 
 
 def _open(path: str) -> IO[str]:

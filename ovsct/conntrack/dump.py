@@ -11,8 +11,10 @@ connection has no number of its own here, so ``-m`` prints ``id=0``, as OVS's ow
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address
+from types import MappingProxyType
 from typing import Final
 
 from ovsct.lane import Connection, Tuple5
@@ -188,3 +190,13 @@ def _proc_tuple(c: Connection, t: Tuple5) -> str:
 
 def _proc_address(address: str) -> str:
     return IPv6Address(address).exploded if ":" in address else address
+
+
+FORMS: Final[Mapping[str, Callable[[Connection], str]]] = MappingProxyType({
+    "dpctl": dpctl_line,
+    "dpctl-s": partial(dpctl_line, statistics=True),
+    "dpctl-m": partial(dpctl_line, more=True),
+    "dpctl-m-s": partial(dpctl_line, more=True, statistics=True),
+    "proc": proc_line,
+})
+"""How a connection can be written: ``dpctl/dump-conntrack`` with its options, or as in /proc."""

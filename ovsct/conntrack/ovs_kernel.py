@@ -7,11 +7,11 @@ at most once in a zone, and keeps what the flow key says of it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
 
 from ovsct.conntrack import tuples
-from ovsct.conntrack.netfilter import helpers
+from ovsct.conntrack.netfilter import helpers, snapshot
 from ovsct.conntrack.netfilter.core import Netfilter
 from ovsct.conntrack.netfilter.entry import CONFIRMED, IS_REPLY, UNTRACKED, Entry, Verdict
 from ovsct.conntrack.netfilter.fragments import HELD, WHOLE
@@ -20,6 +20,7 @@ from ovsct.conntrack.netfilter.tcp import established
 from ovsct.conntrack.netfilter.view import OVS_BITS
 from ovsct.conntrack.netfilter.window import BE_LIBERAL
 from ovsct.conntrack.request import Diverted, Track
+from ovsct.conntrack.select import Selection
 from ovsct.conntrack.timers import milliseconds
 from ovsct.errors import InputError
 from ovsct.lane import Connection, Drop, Event
@@ -242,6 +243,44 @@ class OvsKernelTracker:
         """ovs_ct_clear()."""
         self.netfilter.detach(packet, UNTRACKED)
         packet.key &= _KEEP
+
+    def load(self, connections: Iterable[Connection], now: float) -> None:
+        """Put connections from a dump into the table at `now` (seconds).
+
+        Raises:
+            InputError: one cannot be taken.
+        """
+        self.netfilter.load(connections, now)
+
+    def snapshot(self, now: float) -> dict[str, Any]:
+        """All of the state at `now` (seconds), for :func:`ovsct.conntrack.snapshot.encode`.
+
+        Raises:
+            OvsctError: connections are offloaded.
+        """
+        state = snapshot.freeze(self.netfilter, milliseconds(now))
+        state["zone_limits"] = [[zone, limit] for zone, limit in self.zone_limits.items()]
+        state["default_limit"] = self.default_limit
+        state["policies"] = [[name, policy.changed()] for name, policy in self.policies.items()]
+        return state
+
+    def restore(self, state: dict[str, Any], now: float) -> None:
+        """Go on at `now` (seconds) from a snapshot, instead of from what there is.
+
+        Raises:
+            InputError: the snapshot is not of this dialect.
+            OvsctError: the conntrack has flow tables.
+        """
+        snapshot.thaw(self.netfilter, state, milliseconds(now))
+        self.fragments = self.netfilter.fragments
+        self.expects_first = self.netfilter.kernel == "6.1"
+        self.zone_limits = dict(state["zone_limits"])
+        self.default_limit = state["default_limit"]
+        self.policies = {name: Sysctls(**changed) for name, changed in state["policies"]}
+
+    def flush(self, selection: Selection, now: float) -> int:
+        """``dpctl/flush-conntrack``, ``conntrack -D``: remove connections; returns how many."""
+        return self.netfilter.flush(selection, now)
 
     def advance(self, now: float) -> Sequence[Event]:
         """What expired until `now`: held fragments, then connections."""

@@ -6,11 +6,12 @@ of the dialect behind :class:`Tracker`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
+from ovsct.conntrack.select import Selection
 from ovsct.lane import Connection, Drop, Event
 from ovsct.packet.packet import Packet
 
@@ -85,4 +86,24 @@ class Tracker(Protocol):
 
     def connections(self, now: float) -> Sequence[Connection]:
         """What is tracked at `now`, in the neutral form."""
+        ...
+
+
+class StatefulTracker(Tracker, Protocol):
+    """A tracker whose state the control plane can put in, take out and throw away."""
+
+    def load(self, connections: Iterable[Connection], now: float) -> None:
+        """Put connections from a dump in at `now` (seconds)."""
+        ...
+
+    def flush(self, selection: Selection, now: float) -> int:
+        """Forget connections at `now`, at once and without an event; how many they were."""
+        ...
+
+    def snapshot(self, now: float) -> dict[str, Any]:
+        """The whole state at `now` as plain values."""
+        ...
+
+    def restore(self, state: dict[str, Any], now: float) -> None:
+        """Go on at `now` from such a state, in place of what there is."""
         ...

@@ -28,7 +28,7 @@ BUCKET_BITS: Final = 10
 AHEAD: Final = 16
 """So many buckets ahead a crowded one may be opened."""
 
-PATIENCE: Final = 1024
+PATIENCE: Final = 512
 """Things looked at in one call: so that a call takes less than half a millisecond."""
 
 _HALF_A_MICROSECOND: Final = 0.0005

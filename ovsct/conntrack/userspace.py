@@ -31,7 +31,7 @@ from ovsct.conntrack.userspace_helpers import FTP, Expectation, control_kind, he
 from ovsct.conntrack.userspace_key import original_tuple, unknown_bits
 from ovsct.conntrack.userspace_nat import ACTIONS, choose, translate
 from ovsct.conntrack.userspace_protocols import may_begin, new_entry, take
-from ovsct.conntrack.userspace_state import DEFAULT_ZONE, UserspaceState
+from ovsct.conntrack.userspace_state import UserspaceState
 from ovsct.conntrack.userspace_steady import PLAIN, PLAIN_MASK, REPLY, steady
 from ovsct.conntrack.userspace_tcp import TcpEntry, Verdict
 from ovsct.conntrack.userspace_timeouts import Timer
@@ -341,7 +341,7 @@ class UserspaceTracker(UserspaceState):
         state = CT_NEW | CT_REL if expected is not None else CT_NEW
         if not request.commit:
             return state, None
-        limit = self._limits.get(request.zone) or self._limits.get(DEFAULT_ZONE)
+        limit = self.limit_of(request.zone) if self._limits else None
         if limit is not None and limit.count >= limit.limit:
             return state, None
         if self._table.count >= self.max_connections:

@@ -45,10 +45,11 @@ class Rare:
     `node`: created by a ct action with a nat argument, so that it stands in the table a second
     time under `reverse` (OVS's ``nat_conn``). `nat`: SRC, DST or 0. `policy`: name of the timeout
     policy. `helper`: its helper. `parent`: forward tuple of the control connection that expected
-    it. `skew` and `skew_reply`: what NAT added to the sequence numbers of one direction.
+    it. `skew` and `skew_reply`: what NAT added to the sequence numbers of one direction. `unseen`:
+    it was loaded from a dump, and the numbers of a TCP connection are not known yet.
     """
 
-    __slots__ = ("helper", "nat", "node", "parent", "policy", "skew", "skew_reply")
+    __slots__ = ("helper", "nat", "node", "parent", "policy", "skew", "skew_reply", "unseen")
 
     def __init__(self) -> None:
         self.node = False
@@ -58,6 +59,7 @@ class Rare:
         self.parent: int | None = None
         self.skew = 0
         self.skew_reply = False
+        self.unseen = False
 
 
 class ZoneLimit:

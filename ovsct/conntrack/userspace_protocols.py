@@ -10,6 +10,7 @@ from ovsct.conntrack.userspace_entry import Entry, Stateful
 from ovsct.conntrack.userspace_icmp import NEW_TYPES, NEW_TYPES_V6
 from ovsct.conntrack.userspace_icmp import ON_PACKET as ICMP_ON_PACKET
 from ovsct.conntrack.userspace_icmp import TIMERS as ICMP_TIMERS
+from ovsct.conntrack.userspace_load import catch_up
 from ovsct.conntrack.userspace_other import BIDIR
 from ovsct.conntrack.userspace_other import ON_PACKET as OTHER_ON_PACKET
 from ovsct.conntrack.userspace_other import TIMERS as OTHER_TIMERS
@@ -45,6 +46,8 @@ def take(
 ) -> tuple[Verdict, Timer | None]:
     """Take a packet of a known connection (each ``conn_update()``): verdict, and timer to start."""
     if isinstance(entry, TcpEntry):
+        if entry.rare is not None and entry.rare.unseen:
+            catch_up(entry, packet, reply)
         taken = update(entry, packet, reply, check_sequence)
         entry.settle()
         return taken

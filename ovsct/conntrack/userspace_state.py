@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 
 from ovsct.conntrack.request import Track
+from ovsct.conntrack.select import EVERYTHING, Selection
 from ovsct.conntrack.timers import milliseconds
+from ovsct.conntrack.tuples import zone_of
 from ovsct.conntrack.userspace_entry import ZoneLimit
 from ovsct.conntrack.userspace_fragments import Fragments
+from ovsct.conntrack.userspace_load import entry_of
 from ovsct.conntrack.userspace_nat import Dice, Sequence32
-from ovsct.conntrack.userspace_neutral import neutral
+from ovsct.conntrack.userspace_neutral import describe, neutral
+from ovsct.conntrack.userspace_snapshot import freeze, thaw
 from ovsct.conntrack.userspace_table import SWEEP_SECONDS, Table
 from ovsct.conntrack.userspace_timeouts import DEFAULT_TIMEOUTS, Timer, policy_timeouts
 from ovsct.conntrack.userspace_watch import Watcher
+from ovsct.errors import InputError
 from ovsct.lane import Connection, Event
 from ovsct.packet.fields import CT_MASK
 from ovsct.packet.packet import Packet
@@ -121,6 +126,10 @@ class UserspaceState:
         else:
             self._limits[zone] = ZoneLimit(limit)
 
+    def limit_of(self, zone: int) -> ZoneLimit | None:
+        """The limit that a new connection in `zone` counts on, if any."""
+        return self._limits.get(zone) or self._limits.get(DEFAULT_ZONE)
+
     def delete_limit(self, zone: int) -> None:
         """``dpctl/ct-del-limits``."""
         self._limits.pop(zone, None)
@@ -129,9 +138,55 @@ class UserspaceState:
         """Zone to its limit and count, -1 for the default."""
         return {zone: (limit.limit, limit.count) for zone, limit in self._limits.items()}
 
-    def flush(self, zone: int | None = None) -> None:
-        """``dpctl/flush-conntrack``: forget all connections, or those of one zone, at once."""
-        self._table.flush(zone)
+    def load(self, connections: Iterable[Connection], now: float) -> None:
+        """Put connections from a dump into the table at `now` (seconds), limits or no limits.
+
+        Raises:
+            InputError: one is of a kind that there is not, or is there already.
+        """
+        now_ms = milliseconds(now)
+        self._sweep(now_ms)
+        for connection in connections:
+            entry = entry_of(connection, now_ms)
+            if self._table.lookup(entry.forward, now_ms) is not None:
+                raise InputError("a connection that is there already", token=describe(entry))
+            self._table.insert(entry)
+            self._table.timers.arm(entry)
+            limit = self.limit_of(zone_of(entry.forward))
+            if limit is not None:
+                limit.count += 1
+                entry.limit = limit
+
+    def snapshot(self, now: float) -> dict[str, Any]:
+        """All of the state at `now` (seconds), for :func:`ovsct.conntrack.snapshot.encode`.
+
+        Raises:
+            OvsctError: it draws random numbers from a generator that was passed in.
+        """
+        return freeze(self, milliseconds(now))
+
+    def restore(self, state: dict[str, Any], now: float) -> None:
+        """Go on at `now` (seconds) from a snapshot, instead of from what there is.
+
+        Raises:
+            InputError: the snapshot is not of this dialect.
+        """
+        thaw(self, state, milliseconds(now))
+
+    def flush(self, selection: Selection = EVERYTHING, now: float = 0.0) -> int:
+        """``dpctl/flush-conntrack``: forget connections at once; returns how many.
+
+        All of them, also what has ended and is not swept yet, or those that `selection` names.
+        """
+        if selection == Selection(selection.zone):
+            return self._table.flush(selection.zone)
+        now_ms = milliseconds(now)
+        found = [
+            entry for entry in self._table.living(now_ms) if selection.fits(neutral(entry, now_ms))
+        ]
+        for entry in found:
+            self._table.free_now(entry)
+        return len(found)
 
     def flush_tuple(self, tuple_: int, now: float) -> bool:
         """Forget the connection with this tuple as it came in; False if there is none."""

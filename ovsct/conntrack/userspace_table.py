@@ -92,11 +92,13 @@ class Table:
             entry.expires = 0
             self._note(entry, now)
 
-    def flush(self, zone: int | None) -> None:
-        """Free all connections, or those of one zone, at once and without an event."""
+    def flush(self, zone: int | None) -> int:
+        """Free all connections, or those of one zone, at once and without an event; how many."""
+        before = self.count
         for entry in set(self.entries.values()).union(*self._shadowed.values()):
             if zone is None or zone_of(entry.forward) == zone:
                 self.free_now(entry)
+        return before - self.count
 
     def free_now(self, entry: Entry) -> None:
         """Free one connection at once and without an event."""

@@ -197,6 +197,19 @@ def window_scale(frame: bytes, l4: int) -> int:
     return found
 
 
+def timer_of(entry: TcpEntry) -> Timer:
+    """The timer that the states of both ends choose."""
+    return TIMERS[_PHASE[entry.orig.state]][_PHASE[entry.answer.state]]
+
+
+def end_of(packet: Packet) -> int:
+    """The sequence number behind a segment, its SYN and FIN counted."""
+    seq, _, offset, flags, _ = HEADER.unpack_from(packet.frame, packet.l4 + 4)
+    end: int = seq + packet.end - packet.l4 - (offset >> 4) * 4
+    end += (flags >> 1 & 1) + (flags & 1)
+    return end & _M32
+
+
 def create(forward: int, reverse: int, packet: Packet) -> TcpEntry:
     """The connection that a segment begins (OVS ``tcp_new_conn()``); its timer is FIRST_PACKET."""
     frame, l4 = packet.frame, packet.l4

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from ovsct.bridge.bridge import Bridge
 from ovsct.bridge.datapath import MAX_IDLE, Datapath, PacketIn, Run
 from ovsct.bridge.flow_mods import apply_flow_mod
 from ovsct.bridge.odp_text import format_megaflow
-from ovsct.conntrack.dump import dpctl_line, proc_line
-from ovsct.conntrack.request import Tracker
+from ovsct.conntrack.dump import FORMS
+from ovsct.conntrack.request import StatefulTracker
+from ovsct.conntrack.snapshot import decode, encode
 from ovsct.errors import InputError
 from ovsct.lane import Arrival, Change, Connection, Drop, Event, LinkChange, Outcome, Via
 from ovsct.openflow.flow import Flow
@@ -34,7 +35,7 @@ class OvsLane:
         self,
         name: str,
         bridge: Bridge,
-        tracker: Tracker,
+        tracker: StatefulTracker,
         dialect: str,
         *,
         trace: bool = False,
@@ -126,6 +127,34 @@ class OvsLane:
         ]
 
     def dump_conntrack(self, form: str = "dpctl") -> list[str]:
-        """The lines of ``dpctl/dump-conntrack``, or (`form` ``proc``) of /proc/net/nf_conntrack."""
-        write = dpctl_line if form == "dpctl" else proc_line
+        """The lines of ``dpctl/dump-conntrack``, or (`form` ``proc``) of /proc/net/nf_conntrack.
+
+        `form` is one of :data:`~ovsct.conntrack.dump.FORMS`.
+        """
+        write = FORMS[form]
         return [write(connection) for connection in self.connections()]
+
+    def load_connections(self, connections: Iterable[Connection]) -> None:
+        """Put connections from a dump into conntrack.
+
+        Raises:
+            InputError: one cannot be taken.
+        """
+        self.tracker.load(connections, self.now)
+
+    def snapshot(self) -> bytes:
+        """The whole state of conntrack, to be :meth:`restored <restore>`.
+
+        Raises:
+            OvsctError: it holds what a snapshot cannot.
+        """
+        return encode(self.tracker.snapshot(self.now))
+
+    def restore(self, data: bytes) -> None:
+        """Go on from a snapshot: what had ten seconds to live then has ten seconds now.
+
+        Raises:
+            InputError: it is none, damaged, or of the other dialect.
+            OvsctError: the lane cannot take one over.
+        """
+        self.tracker.restore(decode(data), self.now)

@@ -174,6 +174,28 @@ class TcLane(OvsLane):
             text = f"no filter in chain {chain}: the datapath goes on with recirc_id({chain:#x})"
             steps.append(Step(Via.TC, StepKind.RECIRCULATE, text))
 
+    def snapshot(self) -> bytes:
+        """Refused: besides conntrack, this lane has flow tables that a snapshot does not hold.
+
+        Raises:
+            InputError: always.
+        """
+        raise self._no_snapshot()
+
+    def restore(self, data: bytes) -> None:
+        """Refused, as :meth:`snapshot` is.
+
+        Raises:
+            InputError: always.
+        """
+        raise self._no_snapshot()
+
+    def _no_snapshot(self) -> InputError:
+        return InputError(
+            f"the lane {self.name} has flow tables, which a snapshot does not hold",
+            hint="take ovs-kernel, or write the connections as text (--conntrack, --conntrack-in)",
+        )
+
     # -- megaflows and filters ------------------------------------------------------------------
 
     def _install(self, flow: Megaflow) -> Home:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from ovsct.conntrack.dump import dpctl_line, proc_line
+from ovsct.conntrack.dump import FORMS
 from ovsct.conntrack.netfilter import Netfilter
 from ovsct.errors import InputError
 from ovsct.lane import STACK, Arrival, Connection, Drop, Event, Outcome, Output, Step, Via
@@ -98,9 +98,20 @@ class TcScript:
         return self.tc.connections(self.now)
 
     def dump_conntrack(self, form: str = "dpctl") -> list[str]:
-        """The lines of ``dpctl/dump-conntrack``, or (`form` ``proc``) of /proc/net/nf_conntrack."""
-        write = dpctl_line if form == "dpctl" else proc_line
+        """The lines of ``dpctl/dump-conntrack``, or (`form` ``proc``) of /proc/net/nf_conntrack.
+
+        `form` is one of :data:`~ovsct.conntrack.dump.FORMS`.
+        """
+        write = FORMS[form]
         return [write(connection) for connection in self.connections()]
+
+    def load_connections(self, connections: Iterable[Connection]) -> None:
+        """Put connections from a dump into conntrack.
+
+        Raises:
+            InputError: one cannot be taken.
+        """
+        self.netfilter.load(connections, self.now)
 
 
 def _ports_named(commands: Iterable[Command]) -> frozenset[int]:

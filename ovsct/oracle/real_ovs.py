@@ -35,6 +35,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
+from ovsct.conntrack.read_dump import parse_dpctl_line
 from ovsct.errors import InputError, OvsctError
 from ovsct.lane import (
     CONTROLLER,
@@ -49,7 +50,6 @@ from ovsct.lane import (
     Output,
     Port,
 )
-from ovsct.oracle.conntrack_text import parse_conntrack_line
 from ovsct.oracle.dummy_ports import LONGEST_FRAME, QUEUE_LIMIT, PortSockets
 from ovsct.oracle.ofctl import Ofctl, Refused, Text
 from ovsct.oracle.packet_in import PacketIn, PacketIns
@@ -422,7 +422,7 @@ class RealOvs:
 
     def connections(self) -> Sequence[Connection]:
         """The connections, as ``dpctl/dump-conntrack -m -s`` shows them; in no fixed order."""
-        return [parse_conntrack_line(line) for line in self.dump_conntrack("-m", "-s")]
+        return [parse_dpctl_line(line) for line in self.dump_conntrack("-m", "-s")]
 
     # -- the program's own words ----------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from ovsct.conntrack.netfilter.sctp import NAMES as SCTP_NAMES
 from ovsct.conntrack.netfilter.tcp import NAMES as TCP_NAMES
 from ovsct.conntrack.ovs_kernel import OvsKernelTracker
 from ovsct.conntrack.request import Nat, NatKind, Track
+from ovsct.conntrack.snapshot import decode, encode
 from ovsct.packet.fields import CT_EST, CT_INV, CT_NEW, CT_REL, CT_RPL, SLOTS
 from ovsct.packet.packet import Packet, parse
 
@@ -132,6 +133,13 @@ class Replay:
         if new and not act_ct(self.netfilter, self.flows, packet, self.commit, now):
             return None
         return _name(bits)
+
+
+def moved(tracker: OvsKernelTracker, now: float) -> OvsKernelTracker:
+    """Another tracker that goes on from a snapshot of this one, through bytes."""
+    other = OvsKernelTracker(Netfilter())
+    other.restore(decode(encode(tracker.snapshot(now))), now)
+    return other
 
 
 def _nat(nat: dict[str, Any]) -> Nat:

@@ -13,7 +13,7 @@ from ovsct.conntrack.request import Track
 from ovsct.lane import Drop, EventKind
 from ovsct.packet.checksum import checksum
 from ovsct.packet.packet import parse
-from tests.conntrack.netfilter_replay import ZONE, load, same_table
+from tests.conntrack.netfilter_replay import ZONE, load, moved, same_table
 
 CASES = list(load("fragments/*.json"))
 
@@ -23,20 +23,22 @@ CASES = list(load("fragments/*.json"))
     [(kernel, case) for _, kernel, case in CASES],
     ids=[f"{name}-{case['name']}" for name, _, case in CASES],
 )
-def test_as_recorded(kernel: str, case: dict[str, Any]) -> None:
-    netfilter = Netfilter(kernel)
-    tracker = OvsKernelTracker(netfilter)
+@pytest.mark.parametrize("moving", [False, True], ids=["", "moving"])
+def test_as_recorded(kernel: str, case: dict[str, Any], moving: bool) -> None:
+    """Also with a move to another tracker, by a snapshot, before every packet."""
+    tracker = OvsKernelTracker(Netfilter(kernel))
     for step in case["steps"]:
         now = step["at"]
         tracker.advance(now)
+        tracker = moved(tracker, now) if moving else tracker
         if "frame" in step:
             packet = parse(bytes.fromhex(step["frame"]), 1)
             frames = []
             if tracker.track(packet, Track(zone=ZONE), now) is None:
                 assert tracker.track(packet, Track(zone=ZONE, commit=True), now) is None
-                frames = [f.hex() for f in refragment(packet, netfilter.fragments.sizes)]
+                frames = [f.hex() for f in refragment(packet, tracker.fragments.sizes)]
             assert frames == [out[1] if len(out) == 2 else step["frame"] for out in step["out"]]
-        assert same_table(netfilter, now, step["conntrack"]) is None
+        assert same_table(tracker.netfilter, now, step["conntrack"]) is None
 
 
 def piece(offset: int, data: bytes, more: bool) -> bytes:

@@ -15,7 +15,7 @@ from ovsct.conntrack.request import Nat, NatKind, Track
 from ovsct.errors import InputError, OvsctError
 from ovsct.packet.fields import CT_EST, CT_INV, CT_NEW, CT_REL, CT_RPL, SLOTS
 from ovsct.packet.packet import parse
-from tests.conntrack.netfilter_replay import ZONE, load, same_table
+from tests.conntrack.netfilter_replay import ZONE, load, moved, same_table
 from tests.conntrack.test_netfilter import ACK, CLIENT, SERVER, SYN, handshake, ipv4, tcp, udp
 
 CASES = list(load("helpers/*.json"))
@@ -33,14 +33,16 @@ def name(bits: int) -> str:
     [(kernel, case) for _, kernel, case in CASES],
     ids=[f"{name}-{case['name']}" for name, _, case in CASES],
 )
-def test_as_recorded(kernel: str, case: dict[str, Any]) -> None:
-    netfilter = Netfilter(kernel)
-    tracker = OvsKernelTracker(netfilter)
+@pytest.mark.parametrize("moving", [False, True], ids=["", "moving"])
+def test_as_recorded(kernel: str, case: dict[str, Any], moving: bool) -> None:
+    """Also with a move to another tracker, by a snapshot, before every packet."""
+    tracker = OvsKernelTracker(Netfilter(kernel))
     look = Track(zone=ZONE, helper=case["helper"])
     commit = Track(zone=ZONE, commit=True, helper=case["helper"])
     for number, step in enumerate(case["steps"]):
         now = step["at"]
         tracker.advance(now)
+        tracker = moved(tracker, now) if moving else tracker
         packet = parse(bytes.fromhex(step["frame"]), step["port"] + 1)
         out = []
         if tracker.track(packet, look, now) is None:
@@ -51,7 +53,7 @@ def test_as_recorded(kernel: str, case: dict[str, Any]) -> None:
             if not gone and not (bits & CT_EST and bits & CT_REL):
                 out = [[state]]
         assert out == step["out"], f"step {number}"
-        problem = same_table(netfilter, now, step["conntrack"])
+        problem = same_table(tracker.netfilter, now, step["conntrack"])
         assert problem is None, f"step {number}: {problem}"
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import pytest
 
 from ovsct.conntrack.request import Nat, NatKind, Track
+from ovsct.conntrack.select import Selection
 from ovsct.conntrack.userspace import UserspaceTracker
 from ovsct.errors import OvsctError
 from ovsct.oracle.real_ovs import RealOvs
@@ -390,7 +391,7 @@ def test_flush_by_zone_and_by_tuple() -> None:
     assert not tracker.flush_tuple(entry.forward + (9 << 24), 0.0)
     assert tracker.flush_tuple(entry.forward, 0.0)
     assert tracker.limits() == {1: (10, 1)}
-    tracker.flush(1)
+    tracker.flush(Selection(zone=1))
     assert [c.zone for c in tracker.connections(0.0)] == [2, 2]
     tracker.flush()
     assert tracker.connections(0.0) == [] and tracker.count == 0

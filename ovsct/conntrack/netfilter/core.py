@@ -12,11 +12,11 @@ packet is invalid (or not tracked: ``Info.UNTRACKED``).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from ovsct.conntrack import tuples
-from ovsct.conntrack.netfilter import datagram, helpers, icmp, nat, tcp, view
+from ovsct.conntrack.netfilter import datagram, helpers, icmp, load, nat, tcp, view
 from ovsct.conntrack.netfilter.checks import check, supported
 from ovsct.conntrack.netfilter.entry import (
     ASSURED,
@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from ovsct.conntrack.request import Track
+    from ovsct.conntrack.select import Selection
 
 KERNELS: Final = ("6.1", "6.12")
 """The kernels whose rules are modelled."""
@@ -308,10 +309,32 @@ class Netfilter:
             if other is not None:
                 return self._resolve_clash(packet, e, other, ms)
         e.expires += ms
-        table[e.original] = e
-        table[e.reply] = e
-        self._insert(e)
+        self.put(e)
         return Verdict.ACCEPT
+
+    def put(self, e: Entry) -> None:
+        """Put an entry with a deadline into the table, under both its tuples."""
+        self.table[e.original] = e
+        self.table[e.reply] = e
+        self._insert(e)
+
+    def load(self, connections: Iterable[Connection], now: float) -> None:
+        """Put connections from a dump into the table; see :mod:`.load`.
+
+        Raises:
+            InputError: one cannot be taken.
+        """
+        load.load(self, connections, milliseconds(now))
+
+    def flush(self, selection: Selection, now: float) -> int:
+        """Remove connections at once and without an event; returns how many."""
+        ms = milliseconds(now)
+        found = [
+            e for e in self.entries() if e.expires > ms and selection.fits(view.neutral(e, ms))
+        ]
+        for e in found:
+            self.kill(e)
+        return len(found)
 
     def _insert(self, e: Entry) -> None:
         e.status |= CONFIRMED

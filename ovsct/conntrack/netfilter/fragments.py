@@ -29,7 +29,7 @@ _NOT_ECT: Final = 1
 _UNFRAGMENTABLE: Final = (0, 43, 60)
 
 
-class _Queue(Timed):
+class Queue(Timed):
     """One packet in pieces. `pieces` by offset; `length` is known when the last one has come.
 
     `runs` are stretches [start, end] in order: pieces that came one behind the other, each at the
@@ -74,8 +74,8 @@ class Reassembly:
 
     def __init__(self, timeout: float = 30.0) -> None:
         self._timeout = milliseconds(timeout)
-        self._queues: dict[tuple[int, ...], _Queue] = {}
-        self._timers: Timers[_Queue] = Timers()
+        self._queues: dict[tuple[int, ...], Queue] = {}
+        self._timers: Timers[Queue] = Timers()
         self.sizes: tuple[int, ...] = ()
         """Data bytes of the pieces of the packet that was last WHOLE, for :func:`refragment`."""
 
@@ -99,7 +99,7 @@ class Reassembly:
         key = (zone, *piece.key)
         queue = self._queues.get(key)
         if queue is None:
-            queue = self._queues[key] = _Queue(key, ms + self._timeout)
+            queue = self._queues[key] = Queue(key, ms + self._timeout)
             self._timers.arm(queue)
         answer = self._add(queue, piece)
         if answer == WHOLE:
@@ -112,7 +112,16 @@ class Reassembly:
             packet.pieces = self.sizes = tuple(len(queue.pieces[at]) for at in sorted(queue.pieces))
         return answer
 
-    def _add(self, queue: _Queue, piece: _Piece) -> str:
+    def held(self) -> Sequence[Queue]:
+        """Every packet of which some pieces are held, the oldest first."""
+        return tuple(self._queues.values())
+
+    def hold(self, queue: Queue) -> None:
+        """Take over a packet in pieces, from a snapshot."""
+        self._queues[queue.key] = queue
+        self._timers.arm(queue)
+
+    def _add(self, queue: Queue, piece: _Piece) -> str:
         """ip_frag_queue(), nf_ct_frag6_queue()."""
         offset, data = piece.offset, piece.data
         end = offset + len(data)
@@ -149,15 +158,15 @@ class Reassembly:
         complete = queue.first is not None and queue.have_last and queue.meat == queue.length
         return WHOLE if complete else HELD
 
-    def _discard(self, queue: _Queue) -> str:
+    def _discard(self, queue: Queue) -> str:
         self._forget(queue)
         return BAD
 
-    def _forget(self, queue: _Queue) -> None:
+    def _forget(self, queue: Queue) -> None:
         del self._queues[queue.key]
         self._timers.disarm(queue)
 
-    def _drop_expired(self, ms: int) -> list[_Queue]:
+    def _drop_expired(self, ms: int) -> list[Queue]:
         ended = self._timers.due(ms)
         for queue in ended:
             del self._queues[queue.key]
@@ -254,11 +263,11 @@ def _merged_ecn(seen: int) -> int | None:
     return 3 if seen & _CE and seen != _CE else 0
 
 
-def _body(queue: _Queue) -> bytes:
+def _body(queue: Queue) -> bytes:
     return b"".join(queue.pieces[at] for at in sorted(queue.pieces))
 
 
-def _join_v4(queue: _Queue) -> bytes | None:
+def _join_v4(queue: Queue) -> bytes | None:
     """ip_frag_reasm(): the packet from its IP header on."""
     assert queue.first is not None
     header = bytearray(queue.first[0])
@@ -275,7 +284,7 @@ def _join_v4(queue: _Queue) -> bytes | None:
     return bytes(header) + _body(queue)
 
 
-def _join_v6(queue: _Queue) -> bytes | None:
+def _join_v6(queue: Queue) -> bytes | None:
     """nf_ct_frag6_reasm(): the fragment header is taken out."""
     assert queue.first is not None
     header = bytearray(queue.first[0])

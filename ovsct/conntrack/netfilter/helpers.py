@@ -7,7 +7,7 @@ connection that is RELATED and has the control connection for its master.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from ipaddress import AddressValueError, IPv6Address
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
@@ -80,6 +80,10 @@ class Expectations:
                 del self._waiting[key]
         key = (expected.zone, expected.family, expected.proto, expected.dst, expected.dport)
         self._waiting[key] = expected
+
+    def waiting(self) -> Sequence[Expectation]:
+        """All that wait, the oldest first."""
+        return tuple(self._waiting.values())
 
     def find(self, tuple_: int, now: int, unlink: bool) -> Expectation | None:
         """nf_ct_find_expectation(): what a packet with this tuple begins, if it was expected."""

@@ -107,6 +107,10 @@ class Sysctls:
     def __getitem__(self, name: str) -> int:
         return self._values[name]
 
+    def changed(self) -> dict[str, int]:
+        """Those that are not at their default."""
+        return {name: value for name, value in self._values.items() if value != DEFAULTS[name]}
+
     def timeouts(self, tracker: str) -> tuple[int, ...]:
         """The timeouts (ms) of one protocol tracker, in the order of its states."""
         return tuple(self._values[name] * 1000 if name else 0 for name in ROWS[tracker])
