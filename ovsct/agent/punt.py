@@ -122,7 +122,7 @@ class PuntingDatapath(Datapath):
             packet = parse(frame, port, self.vlan_limit)
             packet.key |= number << _RECIRC.shift
             self.process(packet, run)
-            if run.deferred is not None:
+            if run.deferred is not None or run.upcalls is not None:
                 self.finish(run)
         finally:
             self.on_install = before

@@ -143,21 +143,29 @@ class Datapath:
         for mask, flows in self._subtables.get(key & _GROUP_MASK, ()):
             flow = flows.get(key & mask)
             if flow is not None:
-                if flow.slow is not None:
-                    run.slow = True
-                else:
-                    run.hit = True
                 flow.packets += 1
                 flow.bytes += len(packet.frame)
                 flow.used = run.now
                 flow.tcp_flags |= key & 0xFFF
-                actions: Compiled = flow.compiled
                 for execute, argument in flow.before:
                     execute(packet, argument, run)
+                if flow.slow is None:
+                    run.hit = True
+                elif self.kernel:
+                    self._send_up(packet, flow, run)
+                    return
+                else:
+                    run.slow = True
                 break
         else:
+            if self.kernel:
+                self._send_up(packet, None, run)
+                return
             flow = self._upcall(packet, run)
-            actions = flow.compiled
+        self._serve(packet, flow, run)
+
+    def _serve(self, packet: Packet, flow: odp.Megaflow, run: Run) -> None:
+        actions: Compiled = flow.compiled
         if run.steps is not None:
             self._trace(flow, run)
         if not actions:
@@ -332,7 +340,7 @@ class Datapath:
 
     def _settle(self, flow: odp.Megaflow) -> None:
         """Credit its flows with what it served since this was last done: counters, and time."""
-        packets = flow.packets + 1 - flow.counted_packets
+        packets = flow.packets + flow.first_packets - flow.counted_packets
         size = flow.bytes + flow.first_bytes - flow.counted_bytes
         if packets:
             tables = self.bridge.flow_tables
@@ -496,12 +504,57 @@ class Datapath:
         run.depth -= 1
 
     def finish(self, run: Run) -> None:
-        """Kernel: run what was deferred; new deferrals queue up behind."""
+        """Kernel: run what was deferred, then what went up to vswitchd, in the order it did."""
+        self._run_deferred(run)
+        at = 0
+        while run.upcalls is not None and at < len(run.upcalls):
+            packet, flow = run.upcalls[at]
+            self._come_down(packet, flow, run, at > 0)
+            self._run_deferred(run)
+            at += 1
+
+    def _run_deferred(self, run: Run) -> None:
+        """Run what was deferred; new deferrals queue up behind."""
         at = 0
         while run.deferred is not None and at < len(run.deferred):
             run.depth = 1
             self.process(run.deferred[at], run)
             at += 1
+        run.deferred = None
+
+    @staticmethod
+    def _send_up(packet: Packet, flow: odp.Megaflow | None, run: Run) -> None:
+        """Kernel: vswitchd gets to it only when all else has been done with the packet."""
+        run.slow = True
+        if run.upcalls is None:
+            run.upcalls = []
+        run.upcalls.append((packet, flow))
+
+    def _come_down(
+        self, packet: Packet, flow: odp.Megaflow | None, run: Run, may_be_there: bool
+    ) -> None:
+        """Kernel: vswitchd sends a packet back with actions (OVS_PACKET_CMD_EXECUTE).
+
+        It is a packet of its own by now: its key still tells what conntrack said of it, but no
+        connection is attached to it any more.
+        """
+        packet.conn = None
+        packet.ct_info = 0
+        packet.pieces = ()
+        run.depth = 0
+        if flow is None and may_be_there:
+            flow = self._installed_meanwhile(packet)
+        self._serve(packet, flow if flow is not None else self._upcall(packet, run), run)
+
+    def _installed_meanwhile(self, packet: Packet) -> odp.Megaflow | None:
+        """The megaflow that a packet which went up earlier has brought, if it covers this one."""
+        for mask, flows in self._subtables.get(packet.key & _GROUP_MASK, ()):
+            flow = flows.get(packet.key & mask)
+            if flow is not None:
+                flow.first_packets += 1
+                flow.first_bytes += len(packet.frame)
+                return flow
+        return None
 
     def _clone(self, packet: Packet, argument: tuple[Compiled, bool], run: Run) -> None:
         actions, last = argument

@@ -182,7 +182,8 @@ class Megaflow:
     `blame` says for every mask bit who put it there; `rules` are the OpenFlow flows that it stands
     for, hit in this order; `looked` are the tables that were looked up, twice the number of each
     and one more where a flow was hit. `packets`, `bytes` and `used` (seconds, None: never) count
-    what it served; the packet that caused it is not counted: `first_bytes` is its size. `slow`
+    what it served; what went up for it is not counted: `first_packets` says how many packets that
+    were (one, or more if others went up before it stood), `first_bytes` how many bytes. `slow`
     names why the packet must be handled by vswitchd every time (None: it need not), `drop` why
     nothing would go out if that is so.
     `learned` are the (VLAN, address, port) that NORMAL learns from each of its packets, `effects`
@@ -192,9 +193,9 @@ class Megaflow:
 
     __slots__ = (
         "actions", "before", "blame", "bytes", "compiled", "counted_bytes", "counted_packets",
-        "created", "drop", "effects", "first_bytes", "key", "learned", "looked", "mask",
-        "packet_key",
-        "packets", "recirc_ids", "rules", "slow", "tcp_flags", "used",
+        "created", "drop", "effects", "first_bytes", "first_packets", "key",
+        "learned", "looked", "mask", "packet_key", "packets", "recirc_ids", "rules", "slow",
+        "tcp_flags", "used",
     )  # fmt: skip
 
     def __init__(
@@ -221,6 +222,7 @@ class Megaflow:
         self.used: float | None = None
         self.created = 0.0
         self.first_bytes = 0
+        self.first_packets = 1
         self.slow: str | None = None
         self.drop: Drop | None = None
         self.counted_packets = 0

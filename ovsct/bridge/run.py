@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ovsct.lane import Drop, Output, Step, StepKind, Via
 from ovsct.packet.packet import Packet
+
+if TYPE_CHECKING:
+    from ovsct.bridge.odp import Megaflow
 
 
 class PacketIn(NamedTuple):
@@ -27,7 +30,7 @@ class Run:
 
     __slots__ = (
         "arrival", "cut", "deferred", "depth", "drop", "hit", "now", "out", "packet_ins", "slow",
-        "steps",
+        "steps", "upcalls",
     )  # fmt: skip
 
     def __init__(self, now: float, trace: bool) -> None:
@@ -41,6 +44,8 @@ class Run:
         self.cut: int | None = None
         self.packet_ins: list[PacketIn] | None = None
         self.deferred: list[Packet] | None = None
+        self.upcalls: list[tuple[Packet, Megaflow | None]] | None = None
+        """Kernel: what went up to vswitchd, and the megaflow that says so, if there is one."""
         self.steps: list[Step] | None = [] if trace else None
 
     def note(self, via: Via, kind: StepKind, text: str) -> None:

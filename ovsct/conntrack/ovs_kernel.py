@@ -40,6 +40,9 @@ from ovsct.packet.packet import PROTO_TCP, Packet
 _KEEP: Final = ~CT_MASK
 _NAT_BITS: Final = (CT_SNAT | CT_DNAT) << SLOTS["ct_state"].shift
 _STATE: Final = SLOTS["ct_state"].mask
+_TRACKED: Final = CT_TRK << SLOTS["ct_state"].shift
+_INVALID: Final = CT_INV << SLOTS["ct_state"].shift
+_ZONE: Final = SLOTS["ct_zone"].mask
 _S_STATE: Final = SLOTS["ct_state"].shift
 _S_ZONE: Final = SLOTS["ct_zone"].shift
 _S_MARK: Final = SLOTS["ct_mark"].shift
@@ -175,9 +178,16 @@ class OvsKernelTracker:
     def _cached(self, packet: Packet, request: Track, now: float) -> bool:
         """skb_nfct_cached(): has this packet been looked up in this zone already?"""
         e = packet.conn
-        cached = isinstance(e, Entry)
+        cached = True
         if not isinstance(e, Entry):
-            if not request.force or packet.key & _STATE:
+            state = packet.key & _STATE
+            # An upcall loses the connection; then the key tells whether it was looked up.
+            cached = (
+                bool(state & _TRACKED)
+                and not state & _INVALID
+                and (packet.key & _ZONE) >> _S_ZONE == request.zone
+            )
+            if not cached and (state or not request.force):
                 return False
             e = self._existing(packet, request.zone, now)
             if e is None:
@@ -199,7 +209,7 @@ class OvsKernelTracker:
 
     def _existing(self, packet: Packet, zone: int, now: float) -> Entry | None:
         """ovs_ct_find_existing(): the connection as it stands, untouched."""
-        e = self.netfilter.peek(packet, zone, now)
+        e = self.netfilter.peek(packet, zone, now, natted=bool(packet.key & _NAT_BITS))
         if e is not None:
             packet.conn = e
         return e

@@ -67,7 +67,7 @@ class OvsLane:
             return Outcome((), Drop.MALFORMED, ())
         run = Run(now, self.trace)
         self.datapath.process(parse(frame, port, self.vlan_limit), run)
-        if run.deferred is not None:
+        if run.deferred is not None or run.upcalls is not None:
             self.datapath.finish(run)
         self.packet_ins = run.packet_ins or ()
         out = run.out

@@ -140,7 +140,7 @@ class TcLane(OvsLane):
         if caught:
             self._hand_over(result, steps)
         self.datapath.process(result.packet, run)
-        if run.deferred is not None:
+        if run.deferred is not None or run.upcalls is not None:
             self.datapath.finish(run)
         self.packet_ins = run.packet_ins or ()
         out = [*_to_bridge(result.outputs), *run.out] if result.outputs else run.out

@@ -283,12 +283,20 @@ class Netfilter:
         manips = self.manips
         return (CT_SNAT if manips & SRC_NAT else 0) | (CT_DNAT if manips & DST_NAT else 0)
 
-    def peek(self, packet: Packet, zone: int, now: float) -> Entry | None:
-        """The confirmed entry of `packet` in `zone`, with its state left as it is; sets ct_info."""
+    def peek(
+        self, packet: Packet, zone: int, now: float, *, natted: bool = False
+    ) -> Entry | None:
+        """The confirmed entry of `packet` in `zone`, with its state left as it is; sets ct_info.
+
+        What was translated already (`natted`) is found by its answer's tuple
+        (ovs_ct_find_existing()).
+        """
         tuple_ = self.tuple_of(packet, zone)
+        if tuple_ is not None and natted:
+            tuple_ = tuples.reverse(tuple_)
         e = self.find(tuple_, milliseconds(now)) if tuple_ is not None else None
         if e is not None:
-            packet.ct_info = _info(e, 1 if e.reply == tuple_ else 0)
+            packet.ct_info = _info(e, int((e.reply == tuple_) != natted))
         return e
 
     def confirm(self, packet: Packet, now: float) -> Verdict:
