@@ -12,7 +12,7 @@ import click
 
 from ovsct.cli import state
 from ovsct.cli.progress import counted
-from ovsct.cli.setup import flows_option, make_setup, setup_options, warn
+from ovsct.cli.setup import flows_option, make_setup, only_scenario, setup_options, warn
 from ovsct.cli.state import conntrack_in_option
 from ovsct.compare.diverge import Divergence
 from ovsct.compare.events import Happening, read_events
@@ -82,7 +82,7 @@ def diff(
     """
     names = _names(lanes)
     if scenario is not None:
-        _only_scenario(setup, events, port)
+        only_scenario(setup, events, port)
         job = _scenario_job(scenario, names)
     else:
         job = _events_job(events, port, names, setup)
@@ -122,14 +122,6 @@ def _names(lanes: str | None) -> tuple[str, ...] | None:
     if len(set(names)) != len(names) or len(names) < 2:
         raise InputError("--lanes takes two or more different lanes", token=lanes)
     return names
-
-
-def _only_scenario(setup: dict[str, Any], events: str | None, port: int | None) -> None:
-    given = {**setup, "events": events, "port": port}
-    for option, value in given.items():
-        if value:
-            name = "set" if option == "settings" else option.replace("_", "-")
-            raise InputError(f"--{name} does not go with a scenario: that says it itself")
 
 
 def _scenario_job(path: str, lanes: tuple[str, ...] | None) -> Job:

@@ -12,7 +12,7 @@ import click
 
 from ovsct.cli import state
 from ovsct.cli.progress import progress
-from ovsct.cli.setup import flows_option, make_setup, setup_options
+from ovsct.cli.setup import flows_option, make_setup, only_scenario, setup_options
 from ovsct.cli.state import conntrack_in_option, snapshot_options
 from ovsct.compare.events import Happening, read_events
 from ovsct.compare.lockstep import Follower
@@ -29,11 +29,10 @@ Show = Callable[[int, Arrival, Outcome], str]
 
 
 @click.command()
+@click.argument("scenario", required=False, metavar="[SCENARIO.yaml]")
 @flows_option
 @setup_options
-@click.option(
-    "--events", required=True, metavar="FILE", help=".jsonl, .pcap or .pcapng; - is standard input."
-)
+@click.option("--events", metavar="FILE", help=".jsonl, .pcap or .pcapng; - is standard input.")
 @click.option("--port", type=int, metavar="N", help="The port of a .pcap, which does not say it.")
 @click.option("--lane", required=True, metavar="LANE", help=f"One of: {', '.join(LANES)}.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON line a packet.")
@@ -50,7 +49,8 @@ Show = Callable[[int, Arrival, Outcome], str]
 @snapshot_options
 @click.option("--dump-flows", metavar="FILE", help="Write the datapath flows at the end there.")
 def run(
-    events: str,
+    scenario: str | None,
+    events: str | None,
     port: int | None,
     lane: str,
     as_json: bool,
@@ -65,6 +65,8 @@ def run(
 ) -> None:
     """Run packets through one lane: one line a packet, in order.
 
+    Give a scenario file, or what is configured and events.
+
     With --json a line is {"n": 1, "at": 0.0, "port": 1, "out": [[port, "hex"], ...], "drop":
     reason or null, "via": ["hw"|"tc"|"datapath"|"slow", ...]}, the outputs in the order in which
     they leave. A packet-in is ["controller", "hex"], what the host's stack gets ["stack", "hex"].
@@ -72,7 +74,16 @@ def run(
     if as_json and summary:
         raise InputError("--json and --summary do not go together", hint="give one of them")
     connections = state.read_dump(conntrack_in)
-    config = make_setup(events=events, port=port, **setup)
+    if scenario is not None:
+        from ovsct.compare.scenario import read_scenario
+
+        only_scenario(setup, events, port)
+        read = read_scenario(scenario)
+        config = read.setup
+    elif events is not None:
+        config = make_setup(events=events, port=port, **setup)
+    else:
+        raise InputError("nothing to run", hint="give a SCENARIO.yaml, or --events")
     with ExitStack() as stack:
         running = make(lane, config)
         stack.callback(close, running)
@@ -81,8 +92,12 @@ def run(
         if restore is not None:
             state.restore(running, restore)
         state.begin_with(running, connections, conntrack_in)
-        tick = stack.enter_context(progress(events, lane))
-        happenings = read_events(events, port=port, tick=tick, known=frozenset(config.ports))
+        happenings: Iterable[Happening]
+        if events is None:
+            happenings = read.happenings()
+        else:
+            tick = stack.enter_context(progress(events, lane))
+            happenings = read_events(events, port=port, tick=tick, known=frozenset(config.ports))
         if summary:
             _summarize(running, happenings)
         else:

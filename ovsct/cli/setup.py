@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -103,6 +103,15 @@ def make_setup(
     if events is not None:
         named |= ports_of(events, port=port)
     return with_ports(setup, named)
+
+
+def only_scenario(setup: Mapping[str, Any], events: str | None, port: int | None) -> None:
+    """Refuse options that say what a scenario says itself. Raises InputError."""
+    given = {**setup, "events": events, "port": port}
+    for option, value in given.items():
+        if value:
+            name = "set" if option == "settings" else option.replace("_", "-")
+            raise InputError(f"--{name} does not go with a scenario: that says it itself")
 
 
 def named_by(setup: Setup) -> set[int]:

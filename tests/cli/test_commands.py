@@ -300,3 +300,26 @@ def test_settings() -> None:
         "hw": {"offload_delay": 0.5, "profile": "mlx5", "on": True},
         "ovs-kernel": {"vlan_limit": 2},
     }  # fmt: skip
+
+
+BYTES = Path(__file__).parents[2] / "topologies" / "side-by-side" / "30-byte-counters.yaml"
+
+
+@pytest.mark.parametrize(("lane", "octets"), [("ovs-kernel", 124), ("tc", 96), ("hw", 124)])
+def test_run_takes_a_scenario(ovsct, lane: str, octets: int) -> None:
+    """Two packets after the one that made the megaflow, with the Ethernet header or without."""
+    done = ovsct("run", BYTES, "--lane", lane, "--summary", "--dump-flows", "-")
+    assert done.exit_code == 0, done.output
+    assert f"packets:2, bytes:{octets}," in done.stdout
+
+
+def test_run_with_a_scenario_takes_no_flows_of_its_own(ovsct) -> None:
+    done = ovsct("run", BYTES, "--lane", "tc", "--flows", BYTES)
+    assert done.exit_code == 2
+    assert "--flows does not go with a scenario" in done.stderr
+
+
+def test_run_needs_something_to_run(ovsct) -> None:
+    done = ovsct("run", "--lane", "tc")
+    assert done.exit_code == 2
+    assert "nothing to run" in done.stderr
