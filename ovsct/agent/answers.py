@@ -10,22 +10,23 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from ovsct.agent.clock import nanoseconds
+from ovsct.agent.meters import BAND_TYPES, FLAGS, MAX_BANDS, MAX_METERS
 from ovsct.agent.rules import N_TABLES, Filter, Rule
-from ovsct.openflow.actions import OFPP_ALL, OFPP_LOCAL, OFPP_NONE
+from ovsct.agent.tables import MAX_FLOWS
+from ovsct.openflow.actions import OFPP_ALL, OFPP_LOCAL, OFPP_MAX, OFPP_NONE
 from ovsct.openflow.wire import messages as m
 from ovsct.openflow.wire import multipart as s
 from ovsct.openflow.wire.errors import WireError
-from ovsct.openflow.wire.numbers import COOKIE_NONE, GROUP_ALL, GROUP_MAX, OF10
-from ovsct.openflow.wire.table_features import table_properties
+from ovsct.openflow.wire.numbers import COOKIE_NONE, GROUP_ALL, GROUP_MAX, OF10, OF14
 
 if TYPE_CHECKING:
     from ovsct.agent.session import Session
+    from ovsct.openflow.group import Group
 
 _FLOW_STATS, _TABLE_STATS, _PORT_STATS, _GROUP_STATS = 1, 2, 4, 8
-_QUEUE_STATS, _ARP_MATCH_IP = 64, 128
+_QUEUE_STATS, _ARP_MATCH_IP, _BUNDLES = 64, 128, 512
 _ACTIONS10: Final = 0xFFF
 _ACTIONS13: Final = 1 | sum(1 << bit for bit in (15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25))
-_MAX_FLOWS: Final = 1_000_000
 _WILDCARDS10: Final = (1 << 22) - 1
 _QUEUE_ALL: Final = 0xFFFFFFFF
 
@@ -53,9 +54,11 @@ def _features(session: Session, _: m.FeaturesRequest, xid: int) -> None:
         m.Features(
             datapath_id=session.model.datapath_id,
             n_tables=N_TABLES,
-            capabilities=capabilities | (_ARP_MATCH_IP if old else _GROUP_STATS),
+            capabilities=capabilities
+            | (_ARP_MATCH_IP if old else _GROUP_STATS)
+            | (_BUNDLES if session.spoken >= OF14 else 0),
             actions=_ACTIONS10 if old else 0,
-            ports=session.model.ports() if old else (),
+            ports=_all_ports(session) if old else (),
         ),
         xid,
     )
@@ -76,7 +79,7 @@ def _set_config(session: Session, message: m.SetConfig, _: int) -> None:
         session.model.set_fragments(message.flags)
     session.invalid_ttl = bool(message.flags & 4)
     if session.invalid_ttl:
-        session.packet_in_bits = (session.packet_in_bits[0] | 4, session.packet_in_bits[1])
+        session.wants.add("packet_in", 4)
     session.miss_send_len = message.miss_send_len
 
 
@@ -92,13 +95,11 @@ def _role(session: Session, message: m.RoleRequest, xid: int) -> None:
 
 
 def _get_async(session: Session, _: m.AsyncRequest, xid: int) -> None:
-    session.say(m.Async(session.packet_in_bits, session.port_bits, session.removed_bits), xid)
+    session.say(m.Async(**session.wants.bits), xid)
 
 
 def _set_async(session: Session, message: m.SetAsync, _: int) -> None:
-    session.packet_in_bits = message.packet_in
-    session.port_bits = message.port_status
-    session.removed_bits = message.flow_removed
+    session.wants.change(message, session.spoken)
     if not session.miss_send_len:
         session.miss_send_len = 128
 
@@ -134,9 +135,25 @@ def _flow_mod(session: Session, message: m.FlowMod, _: int) -> None:
     session.model.flow_mod(message, session.spoken)
 
 
-def _group_mod(session: Session, message: m.GroupMod, _: int) -> None:
+def _group_mod(session: Session, message: m.GroupMod, xid: int) -> None:
     _refuse_secondary(session)
-    session.model.group_mod(message)
+    told = session.change_group(message)
+    session.forward(told, "group", xid)
+
+
+def _meter_mod(session: Session, message: m.MeterMod, xid: int) -> None:
+    _refuse_secondary(session)
+    session.model.meter_mod(message)
+    session.forward(message, "meter", xid)
+
+
+def _table_mod(session: Session, message: m.TableMod, _: int) -> None:
+    _refuse_secondary(session)
+    session.model.tables.mod(message, session.spoken)
+
+
+def _flush_zone(session: Session, message: m.FlushZone, _: int) -> None:
+    session.model.flush_zone(message.zone)
 
 
 def _packet_out(session: Session, message: m.PacketOut, _: int) -> None:
@@ -153,17 +170,12 @@ def _bundle_control(session: Session, message: m.BundleControl, xid: int) -> Non
 
 def _bundle_add(session: Session, message: m.BundleAdd, xid: int) -> None:
     _refuse_secondary(session)
-    session.bundles.add(message, session.spoken, xid)
+    session.bundles.add(session, message, xid)
 
 
 def _port_mod(session: Session, message: m.PortMod, _: int) -> None:
     _refuse_secondary(session)
-    if message.port_no not in session.model.port_numbers():
-        raise WireError("OFPPMFC_BAD_PORT", f"port {message.port_no}")
-    if message.hw_addr != session.model.port(message.port_no).hw_addr:
-        raise WireError("OFPPMFC_BAD_HW_ADDR", f"port {message.port_no} has another address")
-    if message.config & message.mask:
-        raise WireError("OFPBRC_EPERM", "the configuration of ports is not modelled")
+    session.port_mod(message)
 
 
 # Questions -------------------------------------------------------------------------------------
@@ -213,15 +225,83 @@ def _aggregate(session: Session, message: s.AggregateRequest, xid: int) -> None:
     session.reply(s.AggregateReply(packets, size, len(found), message.variant), xid)
 
 
+def _all_ports(session: Session) -> tuple[m.PortDesc, ...]:
+    ports = session.model.ports
+    return tuple(ports.desc(number) for number in ports.numbers())
+
+
+def _local_first(ports: list[int]) -> list[int]:
+    """As OVS lists the counters of ports."""
+    return sorted(ports, key=lambda port: port != OFPP_LOCAL)
+
+
+def _port_stats(session: Session, message: s.PortStatsRequest, xid: int) -> None:
+    ports = session.model.ports
+    chosen = _local_first(ports.chosen(message.port_no, everything=(OFPP_NONE,)))
+    entries = tuple(ports.stats(number, session.model.now) for number in chosen)
+    session.reply(s.PortStatsReply(entries), xid)
+
+
+def _port_desc(session: Session, message: s.PortDescRequest, xid: int) -> None:
+    ports = session.model.ports
+    chosen = ports.chosen(message.port_no, everything=(OFPP_NONE,))
+    session.reply(s.PortDescReply(tuple(ports.desc(number) for number in chosen)), xid)
+
+
+# Queues ----------------------------------------------------------------------------------------
+
+
+def _queued_ports(session: Session, port: int, queue: int) -> list[int]:
+    """The ports whose queues a request means; raises WireError. A dummy port has but queue 0."""
+    everything = (OFPP_NONE, OFPP_ALL) if session.spoken == OF10 else (OFPP_NONE,)
+    chosen = session.model.ports.chosen(port, everything=everything)
+    if not chosen:
+        raise WireError("OFPQOFC_BAD_PORT", f"port {port}")
+    if queue not in (0, _QUEUE_ALL):
+        raise WireError("OFPQOFC_BAD_QUEUE", f"queue {queue}")
+    return chosen
+
+
+def _queues(session: Session, message: s.QueueStatsRequest, xid: int) -> None:
+    unknown = COOKIE_NONE
+    entries = tuple(
+        s.QueueStats(
+            port_no=number, queue_id=0, tx_bytes=unknown, tx_packets=unknown, tx_errors=unknown,
+            duration=None,
+        )
+        for number in _local_first(_queued_ports(session, message.port_no, message.queue_id))
+    )  # fmt: skip
+    session.reply(s.QueueStatsReply(entries), xid)
+
+
+def _queue_config(session: Session, message: m.QueueConfigRequest, xid: int) -> None:
+    port = message.port_no
+    if port >= OFPP_MAX and not (port == OFPP_NONE and session.spoken != OF10):
+        raise WireError("OFPQOFC_BAD_PORT", f"port {port:#x}")
+    chosen = _queued_ports(session, port, _QUEUE_ALL)
+    queues = tuple(m.QueueDesc(port_no=number, queue_id=0) for number in chosen)
+    session.say(m.QueueConfig(port, queues), xid)
+
+
+def _queue_desc(session: Session, message: s.QueueDescRequest, xid: int) -> None:
+    chosen = _queued_ports(session, message.port_no, message.queue_id)
+    entries = tuple(m.QueueDesc(port_no=number, queue_id=0) for number in chosen)
+    session.reply(s.QueueDescReply(entries), xid)
+
+
+# Tables, groups, meters --------------------------------------------------------------------------
+
+
 def _tables(session: Session, _: s.TableStatsRequest, xid: int) -> None:
-    counts = session.model.datapath.table_counts()
+    model = session.model
+    counts = model.datapath.table_counts()
     entries = tuple(
         s.TableStats(
             table=number,
-            name="",
+            name=model.tables.name(number),
             wildcards=_WILDCARDS10,
-            max_entries=_MAX_FLOWS,
-            active_count=session.model.rules.table_size(number),
+            max_entries=MAX_FLOWS,
+            active_count=model.rules.table_size(number),
             lookup_count=counts.get(number, (0, 0))[0],
             matched_count=counts.get(number, (0, 0))[1],
         )
@@ -230,94 +310,72 @@ def _tables(session: Session, _: s.TableStatsRequest, xid: int) -> None:
     session.reply(s.TableStatsReply(entries), xid)
 
 
-def _chosen_ports(session: Session, number: int, *, everything: tuple[int, ...]) -> list[int]:
-    """The ports that a request means, LOCAL first as OVS lists them; none if there is no such."""
-    ports = session.model.port_numbers()
-    if number in everything:
-        return [OFPP_LOCAL, *ports[:-1]]
-    return [number] if number in ports else []
-
-
-def _port_stats(session: Session, message: s.PortStatsRequest, xid: int) -> None:
-    chosen = _chosen_ports(session, message.port_no, everything=(OFPP_NONE,))
-    entries = tuple(session.model.port_stats(number) for number in chosen)
-    session.reply(s.PortStatsReply(entries), xid)
-
-
-def _port_desc(session: Session, _: s.PortDescRequest, xid: int) -> None:
-    session.reply(s.PortDescReply(session.model.ports()), xid)
-
-
-def _queues(session: Session, message: s.QueueStatsRequest, xid: int) -> None:
-    everything = (OFPP_ALL, OFPP_NONE)
-    chosen = _chosen_ports(session, message.port_no, everything=everything)
-    if not chosen:
-        raise WireError("OFPQOFC_BAD_PORT", f"port {message.port_no}")
-    if message.queue_id not in (0, _QUEUE_ALL):
-        raise WireError("OFPQOFC_BAD_QUEUE", f"queue {message.queue_id}")
-    # A dummy port has one queue, of which nothing is known.
-    unknown = COOKIE_NONE
-    entries = tuple(
-        s.QueueStats(
-            port_no=number, queue_id=0, tx_bytes=unknown, tx_packets=unknown, tx_errors=unknown,
-            duration=None,
-        )
-        for number in chosen
-    )  # fmt: skip
-    session.reply(s.QueueStatsReply(entries), xid)
-
-
 def _table_features(session: Session, message: s.TableFeaturesRequest, xid: int) -> None:
-    if message.data:
-        raise WireError("OFPTFFC_EPERM", "tables are what they are")
+    tables = session.model.tables
+    if message.entries:
+        tables.change(message.entries, session.spoken)
+    session.reply(s.TableFeaturesReply(tuple(tables.features(session.spoken))), xid)
+
+
+def _table_desc(session: Session, _: s.TableDescRequest, xid: int) -> None:
+    session.reply(s.TableDescReply(tuple(session.model.tables.descs())), xid)
+
+
+def _chosen_groups(session: Session, ident: int) -> list[Group]:
+    groups = session.model.bridge.groups
+    wanted = list(groups) if ident == GROUP_ALL else [ident]
+    return [groups[each] for each in wanted if each in groups]
+
+
+def _group_desc(session: Session, message: s.GroupDescRequest, xid: int) -> None:
     entries = tuple(
-        s.TableFeatures(
-            table=number,
-            name="",
-            properties=table_properties(session.spoken, number, N_TABLES),
+        s.GroupDesc(
+            group_id=group.group_id, type=group.type, buckets=group.buckets,
+            selection_method=group.selection_method,
+            selection_method_param=group.selection_method_param, fields=group.fields,
         )
-        for number in range(N_TABLES)
-    )
-    session.reply(s.TableFeaturesReply(entries), xid)
-
-
-def _group_desc(session: Session, _: s.GroupDescRequest, xid: int) -> None:
-    entries = tuple(
-        s.GroupDesc(group.group_id, group.type, group.buckets)
-        for group in session.model.bridge.groups.values()
-    )
+        for group in _chosen_groups(session, message.group_id)
+    )  # fmt: skip
     session.reply(s.GroupDescReply(entries), xid)
 
 
 def _group_stats(session: Session, message: s.GroupStatsRequest, xid: int) -> None:
     model = session.model
-    wanted = list(model.bridge.groups) if message.group_id == GROUP_ALL else [message.group_id]
-    users = [rule.flow for rule in model.rules]
-    entries = []
-    for ident in wanted:
-        group = model.bridge.groups.get(ident)
-        if group is None:
-            continue
-        entries.append(
-            s.GroupStats(
-                group_id=ident,
-                ref_count=sum(ident in model.groups_named(flow) for flow in users),
-                duration=nanoseconds(model.now - model.group_times[ident]),
-                packet_count=COOKIE_NONE,
-                byte_count=COOKIE_NONE,
-                buckets=tuple(s.Counter(COOKIE_NONE, COOKIE_NONE) for _ in group.buckets),
-            )
-        )
-    session.reply(s.GroupStatsReply(tuple(entries)), xid)
+    entries = tuple(
+        model.groups.stats(group, model.now) for group in _chosen_groups(session, message.group_id)
+    )
+    session.reply(s.GroupStatsReply(entries), xid)
 
 
 def _group_features(session: Session, _: s.GroupFeaturesRequest, xid: int) -> None:
-    actions = _ACTIONS13
+    actions = _ACTIONS10 if session.spoken == OF10 else _ACTIONS13
     session.reply(s.GroupFeatures(0b1111, 0b0111, (GROUP_MAX,) * 4, (actions,) * 4), xid)
 
 
 def _meter_features(session: Session, _: s.MeterFeaturesRequest, xid: int) -> None:
-    session.reply(s.MeterFeatures(), xid)
+    session.reply(
+        s.MeterFeatures(
+            max_meter=MAX_METERS, band_types=BAND_TYPES, capabilities=FLAGS, max_bands=MAX_BANDS
+        ),
+        xid,
+    )
+
+
+def _meter_config(session: Session, message: s.MeterConfigRequest, xid: int) -> None:
+    meters = session.model.meters
+    entries = tuple(meters.configs[ident] for ident in meters.chosen(message.meter_id))
+    session.reply(s.MeterConfigReply(entries), xid)
+
+
+def _meter_stats(session: Session, message: s.MeterStatsRequest, xid: int) -> None:
+    model = session.model
+    chosen = model.meters.chosen(message.meter_id)
+    entries = tuple(model.meters.stats(ident, model.now) for ident in chosen)
+    session.reply(s.MeterStatsReply(entries), xid)
+
+
+def _ipfix(_session: Session, _: s.IpfixRequest, _xid: int) -> None:
+    raise WireError("NXST_NOT_CONFIGURED", "there is no IPFIX")
 
 
 ANSWERS: Final[dict[type, Callable[[Any, Any, int], None]]] = {
@@ -330,6 +388,10 @@ ANSWERS: Final[dict[type, Callable[[Any, Any, int], None]]] = {
     m.SetConfig: _set_config,
     m.FlowMod: _flow_mod,
     m.GroupMod: _group_mod,
+    m.MeterMod: _meter_mod,
+    m.TableMod: _table_mod,
+    m.FlushZone: _flush_zone,
+    m.QueueConfigRequest: _queue_config,
     m.PacketOut: _packet_out,
     m.PortMod: _port_mod,
     m.BundleControl: _bundle_control,
@@ -351,9 +413,14 @@ ANSWERS: Final[dict[type, Callable[[Any, Any, int], None]]] = {
     s.PortStatsRequest: _port_stats,
     s.PortDescRequest: _port_desc,
     s.QueueStatsRequest: _queues,
+    s.QueueDescRequest: _queue_desc,
+    s.TableDescRequest: _table_desc,
+    s.MeterConfigRequest: _meter_config,
+    s.MeterStatsRequest: _meter_stats,
     s.GroupStatsRequest: _group_stats,
     s.GroupDescRequest: _group_desc,
     s.GroupFeaturesRequest: _group_features,
+    s.IpfixRequest: _ipfix,
     s.MeterFeaturesRequest: _meter_features,
 }
 """What is done on each message; one that is not here is no request."""

@@ -10,30 +10,25 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Final, TypeAlias
 
-from ovsct.agent.clock import nanoseconds
+from ovsct.agent.groups import Groups
+from ovsct.agent.meters import Meters
+from ovsct.agent.ports import Ports
 from ovsct.agent.punt import Punt, PuntingDatapath, metadata_of
 from ovsct.agent.rules import HIDDEN_TABLE, Filter, Removed, Rule, Rules, groups_of, with_actions
+from ovsct.agent.tables import Tables
 from ovsct.bridge.datapath import Run
 from ovsct.bridge.mac_learning import MacTable
+from ovsct.conntrack.select import Selection
 from ovsct.errors import InputError, OvsctError
 from ovsct.lane import CONTROLLER, Arrival, Drop, Event, Output
 from ovsct.lanes.ovs import OvsLane
 from ovsct.openflow import actions as of
 from ovsct.openflow.check import check_actions
 from ovsct.openflow.flow import Flow
-from ovsct.openflow.group import Group
 from ovsct.openflow.match import Match
 from ovsct.openflow.wire.errors import WireError, from_input
-from ovsct.openflow.wire.messages import FlowMod, GroupMod, PacketOut, PortDesc
-from ovsct.openflow.wire.multipart import PortStats
-from ovsct.openflow.wire.numbers import (
-    COOKIE_NONE,
-    GROUP_ALL,
-    GROUP_MAX,
-    NO_BUFFER,
-    OF10,
-    TABLE_ALL,
-)
+from ovsct.openflow.wire.messages import FlowMod, GroupMod, MeterMod, PacketOut
+from ovsct.openflow.wire.numbers import COOKIE_NONE, NO_BUFFER, OF10, TABLE_ALL
 from ovsct.packet.fields import FIELDS, KEY_BITS, SLOTS
 from ovsct.packet.packet import parse
 
@@ -41,7 +36,9 @@ _LOG: Final = logging.getLogger(__name__)
 
 Told: TypeAlias = Removed | Punt
 
-_LIVE: Final = 4
+IMPLICIT: Final = "implicit_miss"
+"""Why a frame goes to controllers that no flow sends there: there was none."""
+
 _HIDDEN: Final = ("recirc_id", "dp_hash")
 
 
@@ -63,17 +60,17 @@ class ModelBridge:
         self.datapath.punts = []
         lane.datapath = self.datapath
         self.now = now
-        self.started = now
         self.rules = Rules(lane.bridge, self.datapath, now)
-        self.group_times: dict[int, float] = dict.fromkeys(lane.bridge.groups, now)
+        self.datapath_id = _local_address(lane.bridge.name)
+        self.groups = Groups(lane.bridge, self.datapath, self.rules, now)
+        self.meters = Meters(lane.bridge, self.datapath, self.rules, now)
+        self.ports = Ports(lane.bridge, self.datapath_id, now)
+        self.tables = Tables()
         self.deliver: Callable[[int, bytes], None] | None = None
         self.tell: Callable[[Told], None] | None = None
         self.wants_misses: Callable[[], bool] = lambda: False
         self.config_flags = 0
         self.election: int | None = None
-        self.datapath_id = _local_address(lane.bridge.name)
-        self._received: dict[int, list[int]] = {}
-        self._sent: dict[int, list[int]] = {}
 
     # -- time and packets ----------------------------------------------------------------------
 
@@ -88,7 +85,7 @@ class ModelBridge:
     def receive(self, port: int, frame: bytes) -> None:
         """A frame comes in on a port. Raises InputError: there is no such port."""
         self.rules.packets_come()
-        _count(self._received, port, frame)
+        self.ports.came(port, frame)
         self.datapath.punts.clear()
         try:
             outcome = self.lane.receive(Arrival(self.now, port, frame))
@@ -99,11 +96,12 @@ class ModelBridge:
             _LOG.warning("a packet on port %s was dropped: %s", port, error)
             return
         self._emit(outcome.out)
-        if outcome.drop is Drop.TABLE_MISS and self.wants_misses():
+        misses = outcome.drop is Drop.TABLE_MISS and self.ports.tells_misses(port)
+        if misses and self.wants_misses():
             # OVS has a hidden flow for what no flow matches; with an OpenFlow 1.0 controller it
             # sends the packet there (connmgr_wants_packet_in_on_miss()).
             key = parse(frame, port, self.lane.vlan_limit).key
-            self._tell(Punt(frame, "no_match", 0, COOKIE_NONE, 0, metadata_of(key)))
+            self._tell(Punt(frame, IMPLICIT, 0, COOKIE_NONE, 0, metadata_of(key)))
 
     def packet_out(self, message: PacketOut) -> None:
         """Run a controller's actions on its frame. Raises WireError."""
@@ -111,13 +109,15 @@ class ModelBridge:
             raise WireError("OFPBRC_BUFFER_UNKNOWN", "nothing is ever buffered")
         if len(message.data) < 14:
             raise WireError("OFPBRC_BAD_PACKET", f"a frame of {len(message.data)} bytes")
-        key = parse(message.data, message.in_port, self.lane.vlan_limit).key
+        key = parse(message.data, message.in_port, self.lane.vlan_limit).key | message.match.value
         self._check(message.actions, Match(key, (1 << KEY_BITS) - 1), TABLE_ALL, OF10)
         self.rules.packets_come()
         self.datapath.punts.clear()
         run = Run(self.now, False)
         try:
-            self.datapath.run_actions(message.data, message.in_port, message.actions, run)
+            self.datapath.run_actions(
+                message.data, message.in_port, message.actions, run, message.match.value
+            )
         except OvsctError as error:
             raise WireError("OFPBAC_BAD_TYPE", str(error)) from None
         self._emit(run.out)
@@ -126,7 +126,7 @@ class ModelBridge:
         for port, frame in outputs:
             if port == CONTROLLER or not isinstance(port, int):
                 continue
-            _count(self._sent, port, frame)
+            self.ports.went(port, frame)
             if self.deliver is not None:
                 self.deliver(port, frame)
         for punt in self.datapath.punts:
@@ -190,9 +190,8 @@ class ModelBridge:
         for group in groups_of(actions):
             if group not in self.bridge.groups:
                 raise WireError("OFPBAC_BAD_OUT_GROUP", f"there is no group {group}")
-        meters = {meter.meter_id for meter in self.bridge.meters}
         for action in actions:
-            if isinstance(action, of.Meter) and action.meter_id not in meters:
+            if isinstance(action, of.Meter) and action.meter_id not in self.meters.configs:
                 raise WireError("OFPMMFC_INVALID_METER", f"there is no meter {action.meter_id}")
 
     def _add(self, message: FlowMod, version: int) -> None:
@@ -238,39 +237,19 @@ class ModelBridge:
             if "send_flow_rem" in gone.rule.flow.flags:
                 self._tell(gone)
 
-    # -- groups --------------------------------------------------------------------------------
+    # -- groups, meters, ports, tables -----------------------------------------------------------
 
     def group_mod(self, message: GroupMod) -> None:
         """Add, modify or delete groups. Raises WireError; nothing has changed then."""
-        groups, ident = self.bridge.groups, message.group_id
-        if message.command == "delete":
-            self._delete_groups(list(groups) if ident == GROUP_ALL else [ident])
-            return
-        if ident > GROUP_MAX:
-            raise WireError("OFPGMFC_INVALID_GROUP", f"group {ident:#x}")
-        known = ident in groups
-        if message.command == "add" and known:
-            raise WireError("OFPGMFC_GROUP_EXISTS", f"group {ident}")
-        if message.command == "modify" and not known:
-            raise WireError("OFPGMFC_UNKNOWN_GROUP", f"group {ident}")
-        for bucket in message.buckets:
-            if any(isinstance(action, of.Group) for action in bucket.actions) and (
-                ident in groups_of(bucket.actions)
-            ):
-                raise WireError("OFPGMFC_LOOP", f"group {ident} sends to itself")
-        self.rules.decided_otherwise()
-        groups[ident] = Group(group_id=ident, type=message.type, buckets=message.buckets)
-        self.group_times.setdefault(ident, self.now)
+        self._report(self.groups.mod(message, self.now))
 
-    def _delete_groups(self, idents: list[int]) -> None:
-        for ident in idents:
-            if ident not in self.bridge.groups:
-                continue
-            users = [rule for rule in self.rules if ident in groups_of(rule.flow.actions)]
-            self._report(self.rules.remove(users, "group_delete", self.now))
-            self.rules.decided_otherwise()
-            del self.bridge.groups[ident]
-            del self.group_times[ident]
+    def meter_mod(self, message: MeterMod) -> None:
+        """Add, modify or delete meters. Raises WireError; nothing has changed then."""
+        self._report(self.meters.mod(message, self.now))
+
+    def flush_zone(self, zone: int) -> None:
+        """Forget the connections of a conntrack zone."""
+        self.lane.tracker.flush(Selection(zone=zone), self.now)
 
     def elect(self, generation: int) -> bool:
         """Note an election; false if a newer one is known (OVS ofconn_set_primary_election_id)."""
@@ -280,11 +259,6 @@ class ModelBridge:
         self.election = generation
         return True
 
-    @staticmethod
-    def groups_named(flow: Flow) -> set[int]:
-        """The groups that a flow sends to."""
-        return groups_of(flow.actions)
-
     # -- what it is ----------------------------------------------------------------------------
 
     def flows(self, wanted: Filter) -> list[tuple[Rule, int, int]]:
@@ -293,43 +267,6 @@ class ModelBridge:
         self.rules.note_use()
         counts = self.rules.counts()
         return [(rule, *self.rules.count(rule, counts)) for rule in found]
-
-    def port_numbers(self) -> list[int]:
-        """The ports, LOCAL last."""
-        return [*self.bridge.ports, of.OFPP_LOCAL]
-
-    def ports(self) -> tuple[PortDesc, ...]:
-        """What each port is."""
-        return tuple(self.port(number) for number in self.port_numbers())
-
-    def port(self, number: int) -> PortDesc:
-        """What a port is."""
-        local = number == of.OFPP_LOCAL
-        return PortDesc(
-            port_no=number,
-            hw_addr=self.datapath_id if local else 0xAA5500000000 | number,
-            name=self.bridge.name if local else f"p{number}",
-            state=_LIVE,
-        )
-
-    def port_stats(self, number: int) -> PortStats:
-        """The counters of a port; what a dummy port does not count is said to be unknown."""
-        received = self._received.get(number, [0, 0])
-        sent = self._sent.get(number, [0, 0])
-        unknown = dict.fromkeys(
-            ("rx_dropped", "tx_dropped", "rx_errors", "tx_errors", "rx_frame_err", "rx_over_err",
-             "rx_crc_err", "collisions"),
-            COOKIE_NONE,
-        )  # fmt: skip
-        return PortStats(
-            port_no=number,
-            rx_packets=received[0],
-            rx_bytes=received[1],
-            tx_packets=sent[0],
-            tx_bytes=sent[1],
-            duration=nanoseconds(self.now - self.started),
-            **unknown,
-        )
 
     def forget_addresses(self) -> None:
         """Forget all learned addresses (``fdb/flush``), and what was decided by them."""
@@ -345,12 +282,6 @@ class ModelBridge:
             self.rules.decided_otherwise()
             self.bridge.frag_mode = mode
         self.config_flags = flags & 3
-
-
-def _count(counters: dict[int, list[int]], port: int, frame: bytes) -> None:
-    counter = counters.setdefault(port, [0, 0])
-    counter[0] += 1
-    counter[1] += len(frame)
 
 
 def _refuse_hidden(match: Match) -> None:

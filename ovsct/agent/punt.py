@@ -92,9 +92,11 @@ class PuntingDatapath(Datapath):
         )  # fmt: skip
 
     def run_actions(
-        self, frame: bytes, port: int, actions: tuple[Action, ...], run: Run
+        self, frame: bytes, port: int, actions: tuple[Action, ...], run: Run, beside: int = 0
     ) -> None:
         """Run OpenFlow actions on a frame that comes from `port`: a packet-out.
+
+        `beside` are the bits of a key that it has beside its frame.
 
         It goes like a packet that comes back from a recirculation with nothing left to do but
         these actions; the megaflow that this makes serves this packet alone.
@@ -104,7 +106,7 @@ class PuntingDatapath(Datapath):
             FrozenState(
                 table=0,
                 bridge=self.bridge.name,
-                metadata=_IN_PORT.put(0, port),
+                metadata=_IN_PORT.put(beside, port),
                 entry_port=port,
                 actions=actions,
             )

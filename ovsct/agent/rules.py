@@ -97,6 +97,14 @@ def groups_of(actions: tuple[Action, ...]) -> set[int]:
     return {action.group_id for action in _flattened(actions) if isinstance(action, of.Group)}
 
 
+def first_meter(actions: tuple[Action, ...]) -> int | None:
+    """The meter that counts a flow among its own (OVS ofpacts_get_meter())."""
+    for action in actions:
+        if isinstance(action, of.Meter):
+            return action.meter_id
+    return None
+
+
 class Rules:
     """All flows of a bridge.
 

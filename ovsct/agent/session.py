@@ -8,24 +8,32 @@ ofproto/connmgr.c).
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any, Final
 
 from ovsct.agent.answers import ANSWERS
 from ovsct.agent.bundles import Bundles
 from ovsct.agent.clock import nanoseconds
-from ovsct.agent.model import ModelBridge, Told
+from ovsct.agent.model import IMPLICIT, ModelBridge, Told
+from ovsct.agent.parts import Parts, is_request, whole
 from ovsct.agent.rules import Removed
+from ovsct.agent.wants import Wants
 from ovsct.errors import OvsctError
 from ovsct.openflow.wire import messages as m
+from ovsct.openflow.wire.action_in import REASONS as PACKET_REASONS
 from ovsct.openflow.wire.codec import HEADER, decode, encode, encode_reply, split
+from ovsct.openflow.wire.connection_forms import IMPLICIT_MISS
 from ovsct.openflow.wire.errors import WireError
-from ovsct.openflow.wire.numbers import COOKIE_NONE, OF10, VERSIONS
+from ovsct.openflow.wire.numbers import COOKIE_NONE, OF10, OF13, OF15, VERSIONS
 
 _LOG: Final = logging.getLogger(__name__)
 
 REASONS: Final = m.REMOVED
-_PACKET_IN_BITS: Final = {"no_match": 0, "action": 1, "invalid_ttl": 2}
+_PACKET_IN_BITS: Final = {
+    **{name: number for number, name in enumerate(PACKET_REASONS)}, IMPLICIT: IMPLICIT_MISS,
+}  # fmt: skip
+_FORWARDED: Final = {"group": 0, "meter": 1}
 _VARIANTS: Final = ("", "nx", "nx2")
 _SENT_BACK: Final = 0xFF00
 """Bytes of a message that its refusal holds at most."""
@@ -61,15 +69,10 @@ class Session:
         self.invalid_ttl = False
         self.primary = not service
         self.bundles = Bundles()
-        self.set_default_async()
-        self.on_role: Callable[[Session], None] = lambda _: None
+        self.wants = Wants()
+        self._parts = Parts()
+        self.peers: Callable[[], Iterable[Session]] = lambda: ()
         self._send(encode(m.Hello(frozenset(VERSIONS)), max(VERSIONS), 1))
-
-    def set_default_async(self) -> None:
-        """What a connection gets if it says nothing (OVS ofputil_async_cfg)."""
-        self.packet_in_bits = (0b111011, 0)
-        self.removed_bits = (0b111111, 0)
-        self.port_bits = (0b111, 0b111)
 
     # -- in --------------------------------------------------------------------------------------
 
@@ -111,15 +114,17 @@ class Session:
             self.say(m.Error("OFPHFC_INCOMPATIBLE", b"no version in common"), 0)
             raise Closed("no version in common")
         self.version = max(common)
+        self.wants.set_default(self.version)
 
     def _handle(self, data: bytes, xid: int) -> None:
-        message = decode(data, table_ids=self.table_ids)
-        if message.more:
-            raise WireError("OFPBRC_BAD_STAT", "requests of several parts")
+        messages = self._parts.take(data, self.model.now)
+        if not messages:
+            return
+        message = whole(messages, table_ids=self.table_ids)
         answer = ANSWERS.get(type(message.body))
         if answer is None:
             # A reply, or something that only a switch says.
-            stats = data[1] in ((16, 17) if self.version == OF10 else (18, 19))
+            stats = is_request(self.spoken, data[1])
             raise WireError("OFPBRC_BAD_STAT" if stats else "OFPBRC_BAD_TYPE", repr(data[1]))
         answer(self, message.body, xid)
 
@@ -153,8 +158,11 @@ class Session:
         """Whether this connection makes table misses go to the controller."""
         return self.controller_id == 0 and (self.version is None or self.version == OF10)
 
-    def _wants(self, bits: tuple[int, int], number: int) -> bool:
-        return bool(bits[self.role == "secondary"] >> number & 1)
+    def _wants(self, kind: str, reason: int) -> bool:
+        """Whether it is to be told so (OVS ofconn_receives_async_msg())."""
+        if self.version is None or (not self.primary and not self.miss_send_len):
+            return False
+        return self.wants.has(kind, reason, secondary=self.role == "secondary")
 
     def told(self, what: Told) -> None:
         """Something happened that controllers may want to know."""
@@ -163,16 +171,14 @@ class Session:
         if isinstance(what, Removed):
             self._flow_removed(what)
             return
-        if not self.primary and not self.miss_send_len:
-            return
-        number = _PACKET_IN_BITS.get(what.reason, 1)
-        if what.controller_id != self.controller_id or not self._wants(self.packet_in_bits, number):
+        number = _PACKET_IN_BITS[what.reason]
+        if what.controller_id != self.controller_id or not self._wants("packet_in", number):
             return
         self.say(
             m.PacketIn(
                 data=what.frame,
                 match=what.metadata,
-                reason=what.reason,
+                reason="no_match" if what.reason == IMPLICIT else what.reason,
                 table=what.table,
                 cookie=what.cookie,
                 total_len=len(what.frame),
@@ -185,9 +191,7 @@ class Session:
         reason = gone.reason
         if self.version == OF10 and reason == "group_delete":
             reason = "delete"
-        if not self.primary and not self.miss_send_len:
-            return
-        if not self._wants(self.removed_bits, REASONS.index(gone.reason)):
+        if not self._wants("flow_removed", REASONS.index(gone.reason)):
             return
         flow = gone.rule.flow
         self.say(
@@ -213,11 +217,81 @@ class Session:
         """Take a role. Raises WireError: a newer election is known (OVS handle_role_request())."""
         if wanted.role == "nochange":
             return
-        if wanted.generation_id != COOKIE_NONE and not self.model.elect(wanted.generation_id):
+        elected = wanted.role != "equal" and wanted.generation_id != COOKIE_NONE
+        if elected and not self.model.elect(wanted.generation_id):
             raise WireError("OFPRRFC_STALE", f"election {wanted.generation_id}")
+        if wanted.role == "primary" and self.role != "primary":
+            for other in self.peers():
+                if other is not self and other.role == "primary":
+                    other.step_back()
         self.role = wanted.role
-        if wanted.role == "primary":
-            self.on_role(self)
+
+    def step_back(self) -> None:
+        """Another controller has become the one primary (OVS ofconn_set_role())."""
+        self.role = "secondary"
+        if self.version is not None and self.version >= OF13:
+            self.say(m.RoleStatus(self.role, "request", self.generation_id()), 0)
+
+    # -- what other controllers are told -----------------------------------------------------------
+
+    def port_mod(self, message: m.PortMod) -> None:
+        """Change a port; tell who wants to know (OVS connmgr_send_port_status()).
+
+        Raises WireError.
+        """
+        before, after = self.model.ports.mod(message)
+        for session in self.peers():
+            if session is self and self.spoken < OF15:
+                continue
+            session.port_changed(before, after)
+
+    def port_changed(self, before: m.PortDesc, after: m.PortDesc) -> None:
+        """A port was changed, maybe in a way that this version does not know."""
+        if not self._wants("port_status", m.PORT_REASONS.index("modify")):
+            return
+        old, new = (
+            encode(m.PortStatus("modify", port), self.spoken, 0) for port in (before, after)
+        )
+        if old != new:
+            self._send(new)
+
+    def change_group(self, message: m.GroupMod) -> m.GroupMod:
+        """Change groups; what was done, as other controllers are to be told. Raises WireError."""
+        known = message.group_id in self.model.bridge.groups
+        self.model.group_mod(message)
+        if message.command == "add_or_mod":
+            return replace(message, command="modify" if known else "add")
+        return message
+
+    def forward(self, body: m.GroupMod | m.MeterMod, kind: str, xid: int) -> None:
+        """Tell the other controllers of a change (OVS connmgr_send_requestforward())."""
+        for session in self.peers():
+            if session is not self:
+                session.forwarded(body, kind, xid)
+
+    def forwarded(self, body: m.GroupMod | m.MeterMod, kind: str, xid: int) -> None:
+        """Another controller has changed a group or a meter."""
+        if kind == "meter" and (self.version is None or self.version < OF13):
+            return
+        if not self._wants("requestforward", _FORWARDED[kind]):
+            return
+        if isinstance(body, m.GroupMod) and OF10 < self.spoken < OF15:
+            body = self._in_older_words(body)
+        self.say(m.RequestForward(encode(body, self.spoken, xid)), 0)
+
+    def _in_older_words(self, body: m.GroupMod) -> m.GroupMod:
+        """Before 1.5 there are no commands on buckets: the group as it is now."""
+        if body.command not in ("insert_bucket", "remove_bucket"):
+            return body
+        group = self.model.bridge.groups[body.group_id]
+        return replace(body, command="modify", type=group.type, buckets=group.buckets)
+
+    def late(self) -> None:
+        """Refuse what was to have more parts that have not come."""
+        for data in self._parts.late(self.model.now):
+            self.refuse(WireError("OFPBRC_MULTIPART_REQUEST_TIMEOUT"), data)
+
+    # -- more of roles ---------------------------------------------------------------------------
 
     def generation_id(self) -> int:
         """The election that decided the roles."""

@@ -131,6 +131,8 @@ class Switch:
         while True:
             await asyncio.sleep(LOOK_EVERY)
             self._now()
+            for session in tuple(self._sessions):
+                session.late()
 
     def _frame(self, port: int, frame: bytes) -> None:
         self._now()
@@ -162,7 +164,7 @@ class Switch:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, service: bool
     ) -> None:
         session = Session(self.model, writer.write, service=service)
-        session.on_role = self._one_primary
+        session.peers = lambda: tuple(self._sessions)
         self._sessions[session] = writer
         idle = 0
         try:
@@ -189,12 +191,6 @@ class Switch:
         finally:
             del self._sessions[session]
             writer.close()
-
-    def _one_primary(self, primary: Session) -> None:
-        """There is one primary at most: who was it before becomes secondary."""
-        for session in self._sessions:
-            if session is not primary and session.role == "primary":
-                session.role = "secondary"
 
     def _wants_misses(self) -> bool:
         return any(session.wants_misses for session in self._sessions)

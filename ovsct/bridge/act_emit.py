@@ -13,5 +13,8 @@ def emit(ctx: Context, port: int) -> None:
     if not ctx.bridge.has_port(port):
         ctx.note(StepKind.NOTE, "Nonexistent output port")
         return
+    if port in ctx.bridge.mute:
+        ctx.note(StepKind.NOTE, "OFPPC_NO_FWD set, skipping output")
+        return
     commit(ctx)
     ctx.odp.append(odp.Output(port))

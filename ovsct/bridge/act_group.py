@@ -58,6 +58,7 @@ def group(ctx: Context, action: of.Group, last: bool, _rest: Rest) -> bool:
         ctx.note(StepKind.NOTE, f"output to nonexistent group {action.group_id}")
         return True
     if found.type in (GroupType.ALL, GroupType.INDIRECT):
+        ctx.buckets.append((found.group_id, None))
         final = len(found.buckets) - 1
         for at, bucket in enumerate(found.buckets):
             _run(ctx, bucket.actions, last and at == final)
@@ -65,6 +66,7 @@ def group(ctx: Context, action: of.Group, last: bool, _rest: Rest) -> bool:
     chosen = _select(ctx, found) if found.type is GroupType.SELECT else _first_live(ctx, found)
     if chosen is not None:
         ctx.note(StepKind.NOTE, f"using bucket {chosen.bucket_id}")
+        ctx.buckets.append((found.group_id, chosen.bucket_id))
         _run(ctx, chosen.actions, last)
     else:
         ctx.note(StepKind.NOTE, "no live bucket")

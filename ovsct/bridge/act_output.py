@@ -38,7 +38,8 @@ def output_to(ctx: Context, port: int, last: bool, max_len: int = 65535) -> None
     elif port == of.OFPP_NORMAL:
         normal(ctx)
     elif port in (of.OFPP_FLOOD, of.OFPP_ALL):
-        for other in ctx.bridge.flood_order():
+        flood = port == of.OFPP_FLOOD
+        for other in ctx.bridge.flood_order() if flood else ctx.bridge.all_order():
             if other != in_port:
                 emit(ctx, other)
     elif port == of.OFPP_CONTROLLER:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from ovsct.openflow.group import Group
     from ovsct.openflow.meter import Meter
 
+_STP = 0x0180C2000000
+"""Where switches send spanning tree's frames."""
+
 FRAG_MODES = ("normal", "drop", "nx-match")
 
 
@@ -31,8 +34,10 @@ class Bridge:
         frag_mode: ``normal``, ``drop`` or ``nx-match`` (``ovs-ofctl set-frags``).
         zone_timeouts: names of timeout policies by conntrack zone.
 
-    `ports_down` holds ports without a link (see :meth:`set_port_state`); `max_hash_algorithm` is
-    the last of the algorithms for dp_hash that the datapath has (0: L4, 1: symmetric L4).
+    Of `meters` one that is gone leaves a None. `ports_down` holds ports without a link (see
+    :meth:`set_port_state`), `deaf`, `deaf_to_stp`, `mute` and `not_flooded` those that do not do
+    what :meth:`configure_port` says. `max_hash_algorithm` is the last of the algorithms for dp_hash
+    that the datapath has (0: L4, 1: symmetric L4).
 
     Raises:
         InputError: a flow overlaps another and asks not to; an unknown fragment mode.
@@ -61,13 +66,17 @@ class Bridge:
         self.flow_tables = FlowTables()
         self.tables = self.flow_tables.tables
         self.groups: dict[int, Group] = {group.group_id: group for group in groups}
-        self.meters: list[Meter] = list(meters)
+        self.meters: list[Meter | None] = list(meters)
         self.recirc = RecircIds()
         self.kernel_queues = False
         self.kernel_masks = False
         """Whether the kernel's datapath takes the flows, with its own idea of masks of nothing."""
         self.max_hash_algorithm = 1
         self.ports_down: set[int] = set()
+        self.deaf: set[int] = set()
+        self.deaf_to_stp: set[int] = set()
+        self.mute: set[int] = set()
+        self.not_flooded: set[int] = set()
         self.fdb = MacTable()
         for flow in flows:
             self.add_flow(flow)
@@ -90,8 +99,10 @@ class Bridge:
 
     def datapath_meter(self, meter_id: int) -> int | None:
         """The datapath's number of a meter, None if there is no such meter."""
-        ids = [meter.meter_id for meter in self.meters]
-        return ids.index(meter_id) if meter_id in ids else None
+        for number, meter in enumerate(self.meters):
+            if meter is not None and meter.meter_id == meter_id:
+                return number
+        return None
 
     def is_alive(self, port: int) -> bool:
         """Whether `port` is there and up: what group buckets and bundles ask.
@@ -100,9 +111,33 @@ class Bridge:
         """
         return port in self._outputs and port not in self.ports_down
 
-    def flood_order(self) -> tuple[int, ...]:
-        """The ports in the order in which FLOOD and ALL reach them."""
+    def configure_port(
+        self, port: int, *, receives: bool, receives_stp: bool, floods: bool, forwards: bool
+    ) -> None:
+        """What a port does (OFPPC_NO_RECV, _NO_RECV_STP, _NO_FLOOD, _NO_FWD)."""
+        for does, those_not in (
+            (receives, self.deaf), (receives_stp, self.deaf_to_stp), (floods, self.not_flooded),
+            (forwards, self.mute),
+        ):  # fmt: skip
+            if does:
+                those_not.discard(port)
+            else:
+                those_not.add(port)
+        self.flow_tables.version += 1
+
+    def may_receive(self, port: int, address: int) -> bool:
+        """Whether a frame to `address` is taken on `port` (OVS may_receive())."""
+        return port not in (self.deaf_to_stp if address == _STP else self.deaf)
+
+    def all_order(self) -> tuple[int, ...]:
+        """The ports in the order in which ALL reaches them."""
         return (*self.ports, OFPP_LOCAL)
+
+    def flood_order(self) -> tuple[int, ...]:
+        """The ports in the order in which FLOOD reaches them."""
+        if not self.not_flooded:
+            return (*self.ports, OFPP_LOCAL)
+        return tuple(port for port in self.all_order() if port not in self.not_flooded)
 
     def queue_priority(self, queue: int) -> int | None:
         """The skb priority that stands for a queue; None if there is no such queue.

@@ -37,11 +37,11 @@ class Context:
 
     __slots__ = (
         "action_set", "action_set_has_group", "avoid_caching", "base", "blame", "bridge",
-        "conntracked", "depth", "effects", "entry_port", "error", "exit", "flow", "freezing",
-        "frozen_actions", "handlers", "hidden", "in_action_set", "in_bucket", "learned",
-        "looked", "mask", "missed", "now", "odp", "orig_priority", "reading", "recirc_ids",
-        "resubmits", "rule", "rules", "side_effects", "slow", "stack", "steps", "table", "thawed",
-        "unrolled_cookie", "upcall", "update_dp_hash", "was_mpls",
+        "buckets", "conntracked", "depth", "effects", "entry_port", "error", "exit", "flow",
+        "freezing", "frozen_actions", "handlers", "hidden", "in_action_set", "in_bucket",
+        "learned", "looked", "mask", "missed", "now", "odp", "orig_priority", "reading",
+        "recirc_ids", "resubmits", "rule", "rules", "side_effects", "slow", "stack", "steps",
+        "table", "thawed", "unrolled_cookie", "upcall", "update_dp_hash", "was_mpls",
     )  # fmt: skip
 
     def __init__(
@@ -74,6 +74,7 @@ class Context:
         self.frozen_actions: list[Action] = []
         self.rules: list[Flow] = []
         self.looked: list[int] = []
+        self.buckets: list[tuple[int, int | None]] = []
         self.recirc_ids: list[int] = []
         self.rule: Flow | None = None
         self.table = 0

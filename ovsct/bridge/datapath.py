@@ -95,6 +95,7 @@ class Datapath:
         self.next_expiry = math.inf
         self._counted: dict[Flow, tuple[int, int]] = {}
         self._looked: dict[int, int] = {}
+        self.bucket_counts: dict[tuple[int, int | None], tuple[int, int]] = {}
         self._fdb_version = bridge.fdb.version
         self._tables_version = -1
         self._now = 0.0
@@ -351,6 +352,9 @@ class Datapath:
                 self._counted[rule] = counted[0] + packets, counted[1] + size
             for look in flow.looked:
                 self._looked[look] = self._looked.get(look, 0) + packets
+            for through in flow.buckets:
+                before = self.bucket_counts.get(through, (0, 0))
+                self.bucket_counts[through] = before[0] + packets, before[1] + size
             flow.counted_packets += packets
             flow.counted_bytes += size
 

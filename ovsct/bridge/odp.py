@@ -185,15 +185,16 @@ class Megaflow:
     what it served; what went up for it is not counted: `first_packets` says how many packets that
     were (one, or more if others went up before it stood), `first_bytes` how many bytes. `slow`
     names why the packet must be handled by vswitchd every time (None: it need not), `drop` why
-    nothing would go out if that is so.
+    nothing would go out if that is so. `buckets` are the groups that its packets went through, each
+    with the bucket (None: all of them).
     `learned` are the (VLAN, address, port) that NORMAL learns from each of its packets, `effects`
     what each does to the flow tables. `counted_packets` and `counted_bytes` have been added to the
     counters of `rules` already.
     """
 
     __slots__ = (
-        "actions", "before", "blame", "bytes", "compiled", "counted_bytes", "counted_packets",
-        "created", "drop", "effects", "first_bytes", "first_packets", "key",
+        "actions", "before", "blame", "buckets", "bytes", "compiled", "counted_bytes",
+        "counted_packets", "created", "drop", "effects", "first_bytes", "first_packets", "key",
         "learned", "looked", "mask", "packet_key", "packets", "recirc_ids", "rules", "slow",
         "tcp_flags", "used",
     )  # fmt: skip
@@ -213,6 +214,7 @@ class Megaflow:
         self.blame = blame
         self.rules = rules
         self.recirc_ids: tuple[int, ...] = ()
+        self.buckets: tuple[tuple[int, int | None], ...] = ()
         self.learned: tuple[tuple[int, int, int], ...] = ()
         self.looked: tuple[int, ...] = ()
         self.effects: tuple[Effect, ...] = ()

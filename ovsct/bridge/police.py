@@ -12,18 +12,25 @@ from ovsct.openflow.meter import Meter
 
 
 class Policer:
-    """One meter in a datapath. Buckets are full at first."""
+    """One meter in a datapath. Buckets are full at first.
 
-    __slots__ = ("_buckets", "_longest", "_used", "bytes", "dropped", "meter", "packets")
+    `dropped_by` counts packets and bytes that each band has dropped.
+    """
+
+    __slots__ = (
+        "_buckets", "_longest", "_used", "bytes", "dropped", "dropped_by", "meter", "packets",
+    )  # fmt: skip
 
     def __init__(self, meter: Meter) -> None:
         self.meter = meter
         self.packets = 0
         self.bytes = 0
         self.dropped = 0
+        self.dropped_by = [[0, 0] for _ in meter.bands]
         self._buckets = [1000 * (band.burst_size or band.rate) for band in meter.bands]
         self._longest = max(
-            size // band.rate for size, band in zip(self._buckets, meter.bands, strict=True)
+            (size // band.rate for size, band in zip(self._buckets, meter.bands, strict=True)),
+            default=0,
         )
         self._used: int | None = None
 
@@ -36,26 +43,35 @@ class Policer:
         self.packets += 1
         self.bytes += size
         volume = 1000 if self.meter.packets else 8 * size
-        exceeded = False
+        fired: int | None = None
+        fastest = 0
         for at, band in enumerate(self.meter.bands):
             full = 1000 * (band.burst_size or band.rate)
             bucket = min(self._buckets[at] + elapsed * band.rate, full)
             if bucket >= volume:
                 bucket -= volume
-            else:
-                exceeded = True
+            elif band.rate > fastest:
+                # Of several the one with the highest rate acts.
+                fastest, fired = band.rate, at
             self._buckets[at] = bucket
-        self.dropped += exceeded
-        return not exceeded
+        if fired is None:
+            return True
+        self.dropped += 1
+        self.dropped_by[fired][0] += 1
+        self.dropped_by[fired][1] += size
+        return False
 
 
 class Policers(dict[int, Policer]):
     """The meters of a datapath by number, each set up when it is first asked for."""
 
-    def __init__(self, meters: Sequence[Meter]) -> None:
+    def __init__(self, meters: Sequence[Meter | None]) -> None:
         super().__init__()
         self._meters = meters
 
     def __missing__(self, number: int) -> Policer:
-        self[number] = made = Policer(self._meters[number])
+        meter = self._meters[number]
+        if meter is None:
+            raise KeyError(number)
+        self[number] = made = Policer(meter)
         return made

@@ -98,6 +98,7 @@ def translate(
     megaflow.learned = tuple(ctx.learned)
     megaflow.effects = tuple(ctx.effects)
     megaflow.recirc_ids = tuple(ctx.recirc_ids)
+    megaflow.buckets = tuple(ctx.buckets)
     megaflow.slow = ctx.slow
     megaflow.drop = drop
     return Translation(megaflow, ctx.steps or (), ctx.avoid_caching)
@@ -134,6 +135,8 @@ def _run(ctx: Context) -> Drop | None:
         ctx.rule = rule
         ctx.rules.append(rule)
         actions = rule.actions
+    if not bridge.may_receive(_IN_PORT.get(ctx.upcall), SLOTS["dl_dst"].get(ctx.upcall)):
+        return Drop.ACTIONS
     walk_actions(ctx, actions, last=True)
     if ctx.failed():
         return Drop.TRANSLATION

@@ -103,7 +103,7 @@ class Real(Switch):
         super().__init__("real", program.management(BRIDGE), program.control_socket, folder)
         program.vsctl(
             "add-br", BRIDGE, "--", "set", "bridge", BRIDGE, "datapath-type=dummy",
-            "fail-mode=secure", "protocols=OpenFlow10,OpenFlow13,OpenFlow15",
+            "fail-mode=secure", "protocols=OpenFlow10,OpenFlow13,OpenFlow14,OpenFlow15",
         )  # fmt: skip
         for number in PORTS:
             program.vsctl(
@@ -114,7 +114,7 @@ class Real(Switch):
 
 
 _SAME = (
-    (re.compile(r"\bduration=[\d.]+s"), "duration=Ns"),
+    (re.compile(r"\bduration([=:])[\d.]+s"), r"duration\1Ns"),
     (re.compile(r"\bxid=0x[0-9a-f]+"), "xid=N"),
     (re.compile(r"\bxid=[0-9a-f]{8} time=[\d.]+ ms"), "xid=N"),
     (re.compile(r"\b(idle|hard)_age=\d+"), r"\1_age=N"),

@@ -91,8 +91,6 @@ def test_dumps_are_the_same(
 ) -> None:
     for switch in (real, model):
         assert switch.ofctl("add-flows", "-", text=FLOWS) == ""
-    if command[0] == "dump-group-features" and version == "1.0":
-        pytest.skip("Nicira's groups of OpenFlow 1.0 are not there (docs/switch.md)")
     options = VERSIONS[version]
     said = _both(real, model, *options, *command)
     assert said or command[0] == "probe"

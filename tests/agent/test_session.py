@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from ovsct.openflow import actions as of
 from ovsct.openflow.text.flow_text import parse_flow
 from ovsct.openflow.wire import messages as m
 from ovsct.openflow.wire import multipart as s
-from ovsct.openflow.wire.codec import decode, encode, split
+from ovsct.openflow.wire.codec import decode, encode, encode_reply, split
 from ovsct.packet.fields import FIELDS
 
 TCP = bytes.fromhex(
@@ -31,7 +32,7 @@ class Peer:
         self._stream = bytearray()
         self.session = Session(model, self._stream.extend, service=service)
         self.send(m.Hello(frozenset({version})))
-        assert self.got()[0] == m.Hello(frozenset({1, 4}))
+        assert self.got()[0] == m.Hello(frozenset({1, 4, 5, 6}))
         if version == 1:
             self.send(m.FlowModTableId(1))
             self.session.table_ids = True
@@ -46,6 +47,13 @@ class Peer:
         self.send(body)
         (answer,) = self.got()
         return answer
+
+    def got_parts(self) -> tuple[Any, ...]:
+        return tuple(entry for body in self.got() for entry in body.entries)
+
+    def ask_parts(self, body: Any) -> tuple[Any, ...]:
+        self.send(body)
+        return self.got_parts()
 
     def add(self, line: str, **changed: Any) -> None:
         flow = parse_flow(line)
@@ -73,7 +81,7 @@ def _flows(peer: Peer) -> tuple[s.FlowStats, ...]:
 
 
 def test_the_newest_common_version_is_spoken(model: ModelBridge) -> None:
-    for versions, spoken in (({1}, 1), ({1, 2, 3, 4, 5, 6}, 4), ({1, 6}, 1)):
+    for versions, spoken in (({1}, 1), ({1, 2, 3, 4}, 4), ({1, 2, 3, 4, 5, 6}, 6), ({1, 7}, 1)):
         stream = bytearray()
         session = Session(model, stream.extend)
         session.feed(encode(m.Hello(frozenset(versions)), max(versions), 1))
@@ -84,7 +92,7 @@ def test_no_common_version_ends_the_connection(model: ModelBridge) -> None:
     stream = bytearray()
     session = Session(model, stream.extend)
     with pytest.raises(Closed):
-        session.feed(encode(m.Hello(frozenset({6})), 6, 1))
+        session.feed(encode(m.Hello(frozenset({7})), 7, 1))
     assert decode(split(stream)[-1]).body.name == "OFPHFC_INCOMPATIBLE"
 
 
@@ -224,15 +232,18 @@ def test_groups_and_what_goes_with_them(model: ModelBridge) -> None:
     model.tell = peer.session.told
     bucket = s.Bucket(bucket_id=0, actions=parse_flow("actions=2").actions)
     kind = m.GROUP_TYPES[0]
-    peer.send(m.GroupMod("add", kind, 5, (bucket,)))
+    group: dict[str, Any] = {"type": kind, "group_id": 5}
+    peer.send(m.GroupMod(command="add", buckets=(bucket,), **group))
     peer.add("table=0,in_port=1,send_flow_rem,actions=group:5")
     model.receive(1, TCP)
     assert model.sent == [(2, TCP)]  # type: ignore[attr-defined]
-    peer.send(m.GroupMod("modify", kind, 5, (bucket, s.Bucket(
-        bucket_id=1, actions=parse_flow("actions=3").actions))))  # fmt: skip
+    (counted,) = peer.ask(s.GroupStatsRequest(5)).entries
+    assert counted.buckets == (s.Counter(1, len(TCP)),)
+    more = s.Bucket(bucket_id=1, actions=parse_flow("actions=3").actions)
+    peer.send(m.GroupMod(command="modify", buckets=(bucket, more), **group))
     model.receive(1, TCP)
     assert model.sent[1:] == [(2, TCP), (3, TCP)]  # type: ignore[attr-defined]
-    peer.send(m.GroupMod("delete", kind, 5))
+    peer.send(m.GroupMod(command="delete", **group))
     (gone,) = peer.got()
     assert (gone.reason, gone.packet_count) == ("group_delete", 2)
     assert _flows(peer) == ()
@@ -259,13 +270,67 @@ def test_what_is_not_modelled_costs_the_packet_only(model: ModelBridge) -> None:
     assert peer.ask(m.BarrierRequest()) == m.BarrierReply()
 
 
-def test_meters_and_select_groups_are_refused_by_name(model: ModelBridge) -> None:
-    peer = Peer(model, 4)
+@pytest.mark.parametrize("version", [4, 6])
+def test_a_meter_polices_and_takes_its_flows_along(model: ModelBridge, version: int) -> None:
+    peer = Peer(model, version, service=False)
+    model.tell = peer.session.told
     peer.add("table=0,in_port=1,actions=meter:3,2")
     assert peer.got()[0].name == "OFPMMFC_INVALID_METER"
-    data = bytes.fromhex("041d00100000000900000001 00000003")
-    peer.session.feed(data)
-    assert peer.got()[0].name == "OFPBRC_BAD_TYPE"
+    band = m.MeterBand(type="drop", rate=2)
+    peer.send(m.MeterMod(command="add", flags=m.PKTPS, meter_id=3, bands=(band,)))
+    peer.add("table=0,in_port=1,send_flow_rem,actions=meter:3,2")
+    for _ in range(5):
+        model.receive(1, TCP)
+    assert model.sent == [(2, TCP)] * 2  # type: ignore[attr-defined]
+    (counted,) = peer.ask(s.MeterStatsRequest(3)).entries
+    assert (counted.flow_count, counted.packet_count) == (1, 5)
+    assert counted.bands == (s.Counter(3, 3 * len(TCP)),)
+    peer.send(m.MeterMod(command="delete", flags=0, meter_id=3))
+    # A controller of OpenFlow 1.3 that did not ask for it is not told (OFPRR13_BITS).
+    assert [gone.reason for gone in peer.got()] == ["meter_delete"] * (version > 4)
+    assert _flows(peer) == ()
+
+
+def test_a_band_without_a_rate_is_refused(model: ModelBridge) -> None:
+    # OVS 3.1 divides by it.
+    peer = Peer(model, 4)
+    band = m.MeterBand(type="drop", rate=0)
+    refusal = peer.ask(m.MeterMod(command="add", flags=m.KBPS, meter_id=3, bands=(band,)))
+    assert refusal.name == "OFPMMFC_BAD_RATE"
+
+
+def test_a_request_in_parts(model: ModelBridge) -> None:
+    peer = Peer(model, 4)
+    features = peer.ask_parts(s.TableFeaturesRequest())
+    named = [replace(table, name=f"t{table.table}") for table in features]
+    sent = encode_reply(s.TableFeaturesReply(tuple(named)), 4, 9)
+    assert len(sent) > 1
+    for data in sent:
+        peer.session.feed(data[:1] + b"\x12" + data[2:])
+    assert peer.got_parts() == tuple(named)
+    # The next part of another request never comes.
+    peer.session.feed(sent[0][:1] + b"\x12" + sent[0][2:])
+    model.advance(5.0)
+    peer.session.late()
+    assert peer.got()[0].name == "OFPBRC_MULTIPART_REQUEST_TIMEOUT"
+
+
+def test_a_port_that_does_not_do_everything(model: ModelBridge) -> None:
+    peer = Peer(model, 1)
+    peer.add("actions=FLOOD")
+    port = {"port_no": 2, "hw_addr": model.ports.desc(2).hw_addr}
+
+    def went(config: int, from_port: int) -> list[int]:
+        peer.send(m.PortMod(config=config, mask=0x7F, **port))
+        model.sent.clear()  # type: ignore[attr-defined]
+        model.receive(from_port, TCP)
+        return [number for number, _ in model.sent]  # type: ignore[attr-defined]
+
+    assert went(0, 1) == [2, 3, 0xFFFE]
+    assert went(1 << 4, 1) == [3, 0xFFFE]  # no-flood
+    assert went(1 << 5, 1) == [3, 0xFFFE]  # no-forward
+    assert went(1 << 2, 2) == []  # no-receive
+    assert went(1, 2) == [1, 3, 0xFFFE]  # down: the dummy datapath goes on, and so does this
 
 
 def test_tables_count_their_look_ups() -> None:

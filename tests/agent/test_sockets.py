@@ -56,7 +56,7 @@ def _greet(connection: socket.socket) -> bytearray:
     connection.sendall(encode(Hello(frozenset({4})), 4, 1))
     stream = bytearray(connection.recv(4096))
     (hello,) = split(stream)
-    assert decode(hello).body == Hello(frozenset({1, 4}))
+    assert decode(hello).body == Hello(frozenset({1, 4, 5, 6}))
     return stream
 
 

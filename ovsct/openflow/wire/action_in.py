@@ -225,19 +225,30 @@ def push_vlan(reader: Reader, _: Inside) -> Action:
     return of.PushVlan(tpid)
 
 
-def set_field(reader: Reader, _: Inside) -> Action:
-    """OFPAT_SET_FIELD of 1.2 to 1.4: no mask."""
-    field, value, _mask = _entry(reader, maskable=False)
+def _set_field(reader: Reader, *, maskable: bool) -> Action:
+    field, value, mask = _entry(reader, maskable=maskable, bad_mask="OFPBAC_BAD_SET_MASK")
     reader.zeros("OFPBAC_BAD_SET_ARGUMENT")
     if field.name == "in_port_oxm" or not field.writable:
         raise WireError("OFPBAC_BAD_SET_ARGUMENT", f"{field.name} cannot be set")
-    if field.name == "vlan_vid" and not value & VLAN_PRESENT:
+    if field.name == "vlan_vid" and not value & mask & VLAN_PRESENT:
         raise WireError("OFPBAC_BAD_SET_ARGUMENT", "a VLAN that is not there")
-    mask = whole_mask(field)
+    mask &= whole_mask(field)
     return of.SetField(field, value & mask, mask)
 
 
-def _entry(reader: Reader, *, maskable: bool) -> tuple[Field, int, int]:
+def set_field(reader: Reader, _: Inside) -> Action:
+    """OFPAT_SET_FIELD of 1.2 to 1.4: no mask."""
+    return _set_field(reader, maskable=False)
+
+
+def set_field15(reader: Reader, _: Inside) -> Action:
+    """OFPAT_SET_FIELD of 1.5."""
+    return _set_field(reader, maskable=True)
+
+
+def _entry(
+    reader: Reader, *, maskable: bool, bad_mask: str = "OFPBMC_BAD_MASK"
+) -> tuple[Field, int, int]:
     field, size, masked, _ = pull_header(reader, True)
     if field is None:
         raise WireError("OFPBAC_BAD_SET_TYPE", "the cookie cannot be set")
@@ -246,7 +257,7 @@ def _entry(reader: Reader, *, maskable: bool) -> tuple[Field, int, int]:
     except WireError as error:
         renamed = {
             "OFPBMC_BAD_VALUE": "OFPBAC_BAD_SET_ARGUMENT",
-            "OFPBMC_BAD_MASK": "OFPBMC_BAD_MASK" if maskable else "OFPBAC_BAD_SET_MASK",
+            "OFPBMC_BAD_MASK": bad_mask,
         }
         raise WireError(renamed.get(error.name, error.name), error.detail) from None
     return field, value, mask
@@ -290,6 +301,13 @@ def move(reader: Reader, _: Inside) -> Action:
 def copy_field(reader: Reader, _: Inside) -> Action:
     """ONFACT_COPY_FIELD."""
     reader.skip(2)
+    width, src_low, dst_low = reader.number(2), reader.number(2), reader.number(2)
+    reader.skip(2)
+    return _move(reader, width, src_low, dst_low)
+
+
+def copy_field15(reader: Reader, _: Inside) -> Action:
+    """OFPAT_COPY_FIELD."""
     width, src_low, dst_low = reader.number(2), reader.number(2), reader.number(2)
     reader.skip(2)
     return _move(reader, width, src_low, dst_low)

@@ -24,7 +24,7 @@ from ovsct.openflow.wire.action_in import (
 )
 from ovsct.openflow.wire.buffer import pad8
 from ovsct.openflow.wire.errors import WireError
-from ovsct.openflow.wire.numbers import NX_VENDOR, OF10
+from ovsct.openflow.wire.numbers import NX_VENDOR, OF10, OF15
 from ovsct.openflow.wire.oxm import HEADS, port_to_wire, put_entry, put_header
 from ovsct.packet.fields import FIELDS, VLAN_PRESENT, Field
 
@@ -156,6 +156,8 @@ _AS_FIELD: Final = {
 
 def _set_field(action: of.SetField, version: int) -> bytes:
     word = action.spelled
+    if version >= OF15 and word in ("load", "set_field"):
+        return _entry15(action, version)
     if word == "load":
         return _loads(action.field, action.value, action.mask)
     if word in ("set_tunnel", "set_tunnel64"):
@@ -208,6 +210,20 @@ def _entry13(action: of.SetField, version: int) -> bytes:
     return _set(field, version, value)
 
 
+def _entry15(action: of.SetField, version: int) -> bytes:
+    """OpenFlow 1.5 says all with a set_field, under a mask if need be."""
+    field, value, mask = action.field, action.value, action.mask
+    if field.name == "nw_tos":
+        field, value, mask = FIELDS["ip_dscp"], value >> 2, mask >> 2
+    elif field.name in ("dl_vlan", "dl_vlan_pcp"):
+        present = VLAN_PRESENT if field.name == "dl_vlan" else 0
+        field, value, mask = (
+            FIELDS["vlan_vid" if present else "vlan_pcp"], value | present, mask | present,
+        )  # fmt: skip
+    whole = mask == whole_mask(field)
+    return _standard(25, put_entry(field, version, value, None if whole else mask))
+
+
 def _entry10(action: of.SetField) -> bytes:
     field = action.field
     if field.name == "ip_dscp":
@@ -242,9 +258,12 @@ def _loads(field: Field, value: int, mask: int) -> bytes:
     return data
 
 
-def _move(action: of.Move, _version: int) -> bytes:
+def _move(action: of.Move, version: int) -> bytes:
     src, dst = action.src, action.dst
     numbers = b"".join(_number(number, 2) for number in (dst.width, src.low, dst.low))
+    if version >= OF15:
+        heads = put_header(src.field, version) + put_header(dst.field, version)
+        return _standard(28, numbers + bytes(2) + heads)
     return _nicira(6, numbers + put_header(src.field, 0) + put_header(dst.field, 0), 24)
 
 
@@ -328,6 +347,12 @@ def _clone(action: of.Clone, version: int) -> bytes:
     return _nicira(42, bytes(6) + nested)
 
 
+def _meter(action: of.Meter, version: int) -> bytes:
+    if version < OF15:
+        raise WireError("OFPBAC_BAD_TYPE", "a meter is an instruction here")
+    return _standard(29, _number(action.meter_id, 4))
+
+
 _PUT: Final[dict[type[Action], Callable[[Any, int], bytes]]] = {
     of.Output: _output,
     of.OutputField: _output_field,
@@ -371,6 +396,7 @@ _PUT: Final[dict[type[Action], Callable[[Any, int], bytes]]] = {
     of.Multipath: lambda a, v: _nicira(*learned.put_multipath(a), 32),
     of.Bundle: lambda a, v: _nicira(*learned.put_bundle(a), 32),
     of.Learn: lambda a, v: _nicira(*learned.put_learn(a), 32),
+    of.Meter: _meter,
     of.DebugSlow: lambda a, v: _nicira(254),
     of.DebugRecirc: lambda a, v: _nicira(255),
 }  # fmt: skip

@@ -16,7 +16,7 @@ from ovsct.openflow.wire import learned as more
 from ovsct.openflow.wire.action_out import put_action
 from ovsct.openflow.wire.buffer import Reader
 from ovsct.openflow.wire.errors import WireError
-from ovsct.openflow.wire.numbers import NX_VENDOR, OF10, ONF_VENDOR
+from ovsct.openflow.wire.numbers import NX_VENDOR, OF10, OF13, OF14, OF15, ONF_VENDOR
 
 VENDOR_TYPE: Final = 0xFFFF
 MAX_DEPTH: Final = 100
@@ -75,7 +75,17 @@ _OF13: Final[dict[int, Row]] = {
     24: Row(8, False, lambda r, i: of.DecTtl()),
     25: Row(8, True, read.set_field),
 }
-"""Standard actions of OpenFlow 1.3."""
+"""Standard actions of OpenFlow 1.3 and 1.4."""
+
+_OF15: Final[dict[int, Row]] = {
+    **_OF13,
+    25: Row(8, True, read.set_field15),
+    28: Row(16, True, read.copy_field15),
+    29: Row(8, False, read.plain(of.Meter, 4)),
+}
+"""Standard actions of OpenFlow 1.5."""
+
+_STANDARD: Final = {OF10: _OF10, OF13: _OF13, OF14: _OF13, OF15: _OF15}
 
 _NICIRA: Final[dict[int, Row]] = {
     1: Row(16, False, read.resubmit),
@@ -130,23 +140,31 @@ _NICIRA: Final[dict[int, Row]] = {
 _ONLY_OF10: Final = {4, 23, 24, 25, 26, 18, 30, 31, 40}
 """Nicira's actions that later versions have a standard one for."""
 
+_UNTIL_OF14: Final = {6, 7, 33}
+"""Nicira's actions that OpenFlow 1.5 has a standard one for."""
+
 
 def _row(version: int, vendor: int, kind: int) -> Row:
     """The row of an action; raises WireError if there is none."""
     what = f"action {kind} of vendor {vendor:#x}" if vendor else f"action {kind}"
     if not vendor:
-        row = (_OF10 if version == OF10 else _OF13).get(kind)
+        row = _STANDARD[version].get(kind)
         if row is None:
             raise WireError("OFPBAC_BAD_TYPE", what)
         return row
     if vendor not in (NX_VENDOR, ONF_VENDOR):
         raise WireError("OFPBAC_BAD_VENDOR", what)
     row = _NICIRA.get(kind) if vendor == NX_VENDOR else None
-    if vendor == ONF_VENDOR and kind == 3200 and version != OF10:
-        row = Row(24, True, read.copy_field)
-    if row is None or (vendor == NX_VENDOR and version != OF10 and kind in _ONLY_OF10):
-        raise WireError("OFPBAC_BAD_VENDOR_TYPE", what)
-    return row
+    if vendor == ONF_VENDOR:
+        if kind == 3200 and version in (OF13, OF14):
+            return Row(24, True, read.copy_field)
+    elif row is not None:
+        gone = (version != OF10 and kind in _ONLY_OF10) or (
+            version >= OF15 and kind in _UNTIL_OF14
+        )
+        if not gone:
+            return row
+    raise WireError("OFPBAC_BAD_VENDOR_TYPE", what)
 
 
 def _pull_one(reader: Reader, inside: read.Inside) -> of.Action:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ovsct.openflow.wire import messages as m
+from ovsct.openflow.wire.buffer import Reader, pad8, padded
 from ovsct.openflow.wire.errors import WireError
 from ovsct.openflow.wire.layout import (
     Actions,
@@ -16,25 +17,23 @@ from ovsct.openflow.wire.layout import (
     OxmMatch,
     Row,
     Values,
+    Writer,
     named,
 )
-from ovsct.openflow.wire.numbers import COOKIE_NONE, GROUP_ANY, OF10, OF13, TABLE_ALL
+from ovsct.openflow.wire.numbers import COOKIE_NONE, GROUP_ANY, OF10, OF14, TABLE_ALL
 
 _NANO: Final = 1_000_000_000
 
-_FLAGS: Final = {
-    OF10: {"send_flow_rem": 1, "check_overlap": 2},
-    OF13: {
-        "send_flow_rem": 1, "check_overlap": 2, "reset_counts": 4, "no_packet_counts": 8,
-        "no_byte_counts": 16,
-    },
+_FLAGS10: Final = {"send_flow_rem": 1, "check_overlap": 2}
+_FLAGS13: Final = {
+    **_FLAGS10, "reset_counts": 4, "no_packet_counts": 8, "no_byte_counts": 16,
 }  # fmt: skip
 _EMERGENCY: Final = 4
 
 
 def flags_in(values: Values, version: int) -> None:
     """The bits of a flow's flags as names; raises WireError for others."""
-    known = _FLAGS[version]
+    known = _FLAGS10 if version == OF10 else _FLAGS13
     if values["flags"] & ~sum(known.values()):
         raise WireError("OFPFMFC_BAD_FLAGS", f"flags {values['flags']:#x}")
     values["flags"] = frozenset(name for name, bit in known.items() if values["flags"] & bit)
@@ -42,7 +41,7 @@ def flags_in(values: Values, version: int) -> None:
 
 def flags_out(values: Values, version: int) -> None:
     """Names of flags as bits; what a version has no bit for is left out."""
-    known = _FLAGS[version]
+    known = _FLAGS10 if version == OF10 else _FLAGS13
     values["flags"] = sum(known.get(name, 0) for name in values["flags"])
 
 
@@ -83,7 +82,7 @@ def _flow_mod10_out(values: Values, context: Context) -> None:
     flags_out(values, OF10)
 
 
-def _flow_mod13_in(values: Values, _: Context) -> None:
+def _flow_mod13_in(values: Values, context: Context) -> None:
     named(values, "command", m.COMMANDS, "OFPFMFC_BAD_COMMAND")
     deletes = values["command"].startswith("delete")
     if values["command"] == "add":
@@ -94,17 +93,20 @@ def _flow_mod13_in(values: Values, _: Context) -> None:
         raise WireError("OFPFMFC_BAD_TABLE_ID", "table 255 is for deleting")
     if not deletes:
         values["out_group"] = GROUP_ANY
-    values["importance"] = 0
-    flags_in(values, OF13)
+    if context.version < OF14 or values["command"] != "add":
+        values["importance"] = 0
+    flags_in(values, context.version)
 
 
-def _flow_mod13_out(values: Values, _: Context) -> None:
+def _flow_mod13_out(values: Values, context: Context) -> None:
     if values["command"] == "add":
         values["cookie"] = values["new_cookie"]
     elif values["table"] == TABLE_ALL and not values["command"].startswith("delete"):
         values["table"] = 0
     values["command"] = m.COMMANDS.index(values["command"])
-    flags_out(values, OF13)
+    if context.version < OF14:
+        values["importance"] = 0
+    flags_out(values, context.version)
 
 
 FLOW_MOD10: Final = Form(
@@ -160,14 +162,78 @@ def duration_out(values: Values, _: Context) -> None:
         values["sec"], values["nsec"] = divmod(values["duration"], _NANO)
 
 
+class Oxs:
+    """Statistics as OpenFlow 1.5 has them, each behind a header (OVS lib/ox-stat.c).
+
+    Those of `names` are there; one that is None is not known, and not written.
+    """
+
+    __slots__ = ("names",)
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+
+    def pull(self, reader: Reader, values: Values, _context: Context) -> None:
+        """Read. Raises WireError: it is not whole. Statistics that are not known are passed."""
+        values.update(dict.fromkeys(self.names))
+        reader.skip(2, _BAD)
+        length = reader.number(2, _BAD)
+        part = reader.part(padded(length) - 4, _BAD)
+        part.end = part.pos + length - 4
+        while part.left > 0:
+            header = part.number(4, _BAD)
+            body = part.take(header & 0xFF, _BAD)
+            name = _OXS_BY_HEADER.get(header)
+            if name in self.names:
+                number = int.from_bytes(body, "big")
+                if name == "duration":
+                    number = (number >> 32) * _NANO + (number & 0xFFFFFFFF)
+                values[name] = number >> 32 if name == "idle_age" else number
+
+    def put(self, values: Values, writer: Writer, _context: Context) -> None:
+        """Write."""
+        data = b""
+        for name, header in _OXS.items():
+            number = values.get(name) if name in self.names else None
+            if number is None or (name in _COUNTS and number == COOKIE_NONE):
+                continue
+            if name == "duration":
+                sec, nsec = divmod(number, _NANO)
+                number = sec << 32 | nsec
+            elif name == "idle_age":
+                number <<= 32
+            data += header.to_bytes(4, "big") + number.to_bytes(header & 0xFF, "big")
+        writer.buf += pad8(bytes(2) + (len(data) + 4).to_bytes(2, "big") + data)
+
+
+_BAD: Final = "OFPBMC_BAD_LEN"
+_OXS: Final = {
+    "duration": 0x80020008, "idle_age": 0x80020208, "packet_count": 0x80020808,
+    "byte_count": 0x80020A08, "flow_count": 0x80020604,
+}  # fmt: skip
+_OXS_BY_HEADER: Final = {header: name for name, header in _OXS.items()}
+_COUNTS: Final = ("packet_count", "byte_count")
+
+
 def _removed_in(values: Values, context: Context) -> None:
     duration_in(values, context)
     named(values, "reason", m.REMOVED, "OFPBRC_BAD_LEN")
 
 
+def _reason_out(values: Values, context: Context) -> None:
+    reason = values["reason"]
+    if reason == "meter_delete" and context.version < OF14:
+        reason = "delete"
+    values["reason"] = m.REMOVED.index(reason)
+
+
 def _removed_out(values: Values, context: Context) -> None:
     duration_out(values, context)
-    values["reason"] = m.REMOVED.index(values["reason"])
+    _reason_out(values, context)
+
+
+def _removed15_in(values: Values, _: Context) -> None:
+    named(values, "reason", m.REMOVED, "OFPBRC_BAD_LEN")
 
 
 def _nx_removed_in(values: Values, context: Context) -> None:
@@ -211,3 +277,13 @@ REMOVED13: Final = Form(
     _removed_in,
     _removed_out,
 )  # fmt: skip
+REMOVED15: Final = Form(
+    m.FlowRemoved,
+    [
+        Row("table:B reason:B priority:H idle_timeout:H hard_timeout:H cookie:Q"),
+        OxmMatch(),
+        Oxs("duration", "packet_count", "byte_count"),
+    ],
+    _removed15_in,
+    _reason_out,
+)

@@ -1,4 +1,4 @@
-"""The layouts of all messages that are no multipart, for OpenFlow 1.0 and 1.3.
+"""All messages that are no multipart, and in which versions each has which layout.
 
 Sources: OVS include/openflow/openflow-1.0.h to -1.3.h and nicira-ext.h for the structs,
 lib/ofp-flow.c, ofp-packet.c and ofp-group.c for what the numbers mean.
@@ -6,13 +6,25 @@ lib/ofp-flow.c, ofp-packet.c and ofp-group.c for what the numbers mean.
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterator
+from typing import Final, NamedTuple
 
 from ovsct.openflow.actions import OFPP_CONTROLLER, OFPP_LOCAL, OFPP_MAX, OFPP_NONE
-from ovsct.openflow.group import Bucket, GroupType
 from ovsct.openflow.match import Match
 from ovsct.openflow.wire import messages as m
 from ovsct.openflow.wire.action_in import REASONS
+from ovsct.openflow.wire.connection_forms import (
+    BUNDLE_ADD,
+    BUNDLE_CONTROL,
+    CONTROLLER_ID,
+    FLUSH_ZONE,
+    REQUESTFORWARD,
+    ROLE_STATUS,
+    async_properties,
+    legacy_async,
+    nx_role,
+    role,
+)
 from ovsct.openflow.wire.errors import WireError
 from ovsct.openflow.wire.flow_forms import (
     FLOW_MOD10,
@@ -21,7 +33,9 @@ from ovsct.openflow.wire.flow_forms import (
     NX_REMOVED,
     REMOVED10,
     REMOVED13,
+    REMOVED15,
 )
+from ovsct.openflow.wire.group_forms import GROUP_MOD11, GROUP_MOD15
 from ovsct.openflow.wire.layout import (
     Actions,
     Context,
@@ -30,20 +44,25 @@ from ovsct.openflow.wire.layout import (
     Many,
     NxMatch,
     OxmMatch,
+    PipelineMatch,
     Row,
     Values,
     Zeros,
     named,
 )
-from ovsct.openflow.wire.numbers import (
-    COOKIE_NONE,
-    GROUP_ANY,
-    NX_VENDOR,
-    OF10,
-    OF13,
-    ONF_VENDOR,
+from ovsct.openflow.wire.meter_forms import METER_MOD
+from ovsct.openflow.wire.numbers import NX_VENDOR, OF10, OF13, OF14, OF15, ONF_VENDOR, VERSIONS
+from ovsct.openflow.wire.port_forms import (
+    PACKET_QUEUE10,
+    PACKET_QUEUE12,
+    PORT10,
+    PORT_MOD10,
+    PORT_MOD11,
+    PORT_MOD14,
+    PORT_STATUS,
 )
 from ovsct.openflow.wire.properties import PacketInProperties
+from ovsct.openflow.wire.table_forms import TABLE_MOD11, TABLE_MOD14
 from ovsct.packet.fields import FIELDS
 
 
@@ -56,79 +75,6 @@ class Key(NamedTuple):
     subtype: int = 0
 
 
-# Ports -----------------------------------------------------------------------------------------
-
-_FEATURES_LOW: Final = 0x7F
-_MEDIA: Final = ((7, 11), (8, 12), (9, 13), (10, 14), (11, 15))
-"""Bits that mean the same in 1.0 and in 1.1+ under other numbers."""
-
-_STATES10: Final = 1
-
-
-def _features_in(bits: int) -> int:
-    return bits & _FEATURES_LOW | sum(1 << new for old, new in _MEDIA if bits >> old & 1)
-
-
-def _features_out(bits: int) -> int:
-    return bits & _FEATURES_LOW | sum(1 << old for old, new in _MEDIA if bits >> new & 1)
-
-
-_FEATURES: Final = ("curr", "advertised", "supported", "peer")
-
-
-def _port10_in(values: Values, _: Context) -> None:
-    for name in _FEATURES:
-        values[name] = _features_in(values[name])
-
-
-def _port10_out(values: Values, _: Context) -> None:
-    values["port_no"] &= 0xFFFF
-    values["state"] &= _STATES10
-    for name in _FEATURES:
-        values[name] = _features_out(values[name])
-
-
-PORT10: Final = Form(
-    m.PortDesc,
-    [Row("port_no:H hw_addr:mac name:16s config:I state:I curr:I advertised:I supported:I peer:I")],
-    _port10_in,
-    _port10_out,
-)
-PORT13: Final = Form(
-    m.PortDesc,
-    [Row("port_no:port 4x hw_addr:mac 2x name:16s config:I state:I curr:I advertised:I"
-         " supported:I peer:I curr_speed:I max_speed:I")],
-)  # fmt: skip
-
-
-class OnePort:
-    """``port``: one port at the end of a message."""
-
-    __slots__ = ()
-
-    def pull(self, reader: Any, values: Values, context: Context) -> None:
-        """Read."""
-        form = PORT10 if context.version == OF10 else PORT13
-        values["port"] = form.pull(reader, context)
-
-    def put(self, values: Values, writer: Any, context: Context) -> None:
-        """Write."""
-        form = PORT10 if context.version == OF10 else PORT13
-        writer.buf += form.put(values["port"], context)
-
-
-def _port_status_in(values: Values, _: Context) -> None:
-    named(values, "reason", m.PORT_REASONS, "NXBRC_BAD_REASON")
-
-
-def _port_status_out(values: Values, _: Context) -> None:
-    values["reason"] = m.PORT_REASONS.index(values["reason"])
-
-
-_PORT_STATUS: Final = Form(
-    m.PortStatus, [Row("reason:B 7x"), OnePort()], _port_status_in, _port_status_out
-)
-
 # Packets ---------------------------------------------------------------------------------------
 
 
@@ -136,10 +82,11 @@ def _packet_in_in(values: Values, _: Context) -> None:
     named(values, "reason", REASONS, "OFPBRC_BAD_LEN")
 
 
-def reason_out(values: Values, _: Context) -> None:
+def reason_out(values: Values, context: Context) -> None:
     """The number of a reason: until 1.4 there are but three."""
     number = REASONS.index(values["reason"])
-    values["reason"] = number if number < 3 else REASONS.index("action")
+    plain = number < 3 or context.version >= OF14
+    values["reason"] = number if plain else REASONS.index("action")
 
 
 def _packet_in10_in(values: Values, context: Context) -> None:
@@ -199,196 +146,146 @@ _PACKET_OUT13: Final = Form(
     _packet_out_in,
 )
 
-# Groups ----------------------------------------------------------------------------------------
+
+def _packet_out15_in(values: Values, context: Context) -> None:
+    port, match = FIELDS["in_port"], values["match"]
+    if not port.get(match.mask):
+        raise WireError("OFPBRC_BAD_PORT", "packet-out from no port")
+    values["in_port"] = port.get(match.value)
+    values["match"] = Match(match.value & ~port.mask, match.mask & ~port.mask)
+    _packet_out_in(values, context)
 
 
-def _bucket_in(values: Values, _: Context) -> None:
-    values["bucket_id"] = 0
-    if values["watch_port"] == OFPP_NONE:
-        values["watch_port"] = None
-    if values["watch_group"] == GROUP_ANY:
-        values["watch_group"] = None
+def _packet_out15_out(values: Values, _: Context) -> None:
+    values["match"] = values["match"].with_field(FIELDS["in_port"], values["in_port"])
 
 
-def _bucket_out(values: Values, _: Context) -> None:
-    if values["watch_port"] is None:
-        values["watch_port"] = OFPP_NONE
-    if values["watch_group"] is None:
-        values["watch_group"] = GROUP_ANY
-
-
-BUCKET: Final = Form(
-    Bucket,
-    [Row("length:H weight:H watch_port:port watch_group:I 4x"), Actions()],
-    _bucket_in,
-    _bucket_out,
-    length_at=0,
-)
-
-
-def number_buckets(values: Values) -> None:
-    """Until 1.5 a bucket's id is its place."""
-    values["buckets"] = tuple(
-        Bucket(
-            bucket_id=number, actions=bucket.actions, weight=bucket.weight,
-            watch_port=bucket.watch_port, watch_group=bucket.watch_group,
-        )
-        for number, bucket in enumerate(values["buckets"])
-    )  # fmt: skip
-
-
-def _group_mod_in(values: Values, _: Context) -> None:
-    named(values, "type", m.GROUP_TYPES, "OFPGMFC_BAD_TYPE")
-    named(values, "command", m.GROUP_COMMANDS, "OFPGMFC_BAD_COMMAND")
-    number_buckets(values)
-    buckets, kind, command = values["buckets"], values["type"], values["command"]
-    if command == "delete" and buckets:
-        raise WireError("OFPGMFC_INVALID_GROUP", "buckets for a group that goes")
-    if kind is GroupType.INDIRECT and command != "delete" and len(buckets) != 1:
-        raise WireError("OFPGMFC_INVALID_GROUP", "an indirect group has one bucket")
-    for bucket in buckets:
-        alive = bucket.watch_port is not None or bucket.watch_group is not None
-        if bucket.weight and kind is not GroupType.SELECT:
-            raise WireError("OFPGMFC_INVALID_GROUP", "a weight outside of a select group")
-        if alive and kind in (GroupType.ALL, GroupType.INDIRECT):
-            raise WireError("OFPGMFC_WATCH_UNSUPPORTED", "such groups watch nothing")
-        if not alive and kind is GroupType.FAST_FAILOVER:
-            raise WireError("OFPGMFC_INVALID_GROUP", "a bucket that watches nothing")
-
-
-def _group_mod_out(values: Values, _: Context) -> None:
-    values["type"] = m.GROUP_TYPES.index(values["type"])
-    values["command"] = {name: n for n, name in m.GROUP_COMMANDS.items()}[values["command"]]
-
-
-_GROUP_MOD: Final = Form(
-    m.GroupMod,
-    [Row("command:H type:B 1x group_id:I"), Many("buckets", BUCKET, "OFPGMFC_BAD_BUCKET")],
-    _group_mod_in,
-    _group_mod_out,
-)
-
-# Roles and what a connection gets --------------------------------------------------------------
-
-
-def _role_in(values: Values, _: Context) -> None:
-    named(values, "role", m.ROLES, "OFPRRFC_BAD_ROLE")
-    if values["role"] in ("nochange", "equal"):
-        values["generation_id"] = COOKIE_NONE
-
-
-def _role_out(values: Values, _: Context) -> None:
-    values["role"] = m.ROLES.index(values["role"])
-
-
-def _nx_role_in(values: Values, _: Context) -> None:
-    named(values, "role", m.ROLES[1:], "OFPRRFC_BAD_ROLE")
-
-
-def _nx_role_out(values: Values, _: Context) -> None:
-    values["role"] = max(m.ROLES.index(values["role"]) - 1, 0)
-
-
-_ASYNC_NAMES: Final = ("packet_in", "port_status", "flow_removed")
-
-
-def _async_in(values: Values, _: Context) -> None:
-    for name in _ASYNC_NAMES:
-        values[name] = (values[f"{name}0"], values[f"{name}1"])
-
-
-def _async_out(values: Values, _: Context) -> None:
-    for name in _ASYNC_NAMES:
-        values[f"{name}0"], values[f"{name}1"] = values[name]
-
-
-_ASYNC_ROW: Final = Row(" ".join(f"{name}0:I {name}1:I" for name in _ASYNC_NAMES))
-
-
-def _controller_id_in(values: Values, _: Context) -> None:
-    if values["zero_high"] or values["zero_low"]:
-        raise WireError("NXBRC_MUST_BE_ZERO", "padding that is not zero")
-
-
-def _bundle_in(values: Values, _: Context) -> None:
-    named(values, "step", m.BUNDLE_STEPS, "OFPBFC_BAD_TYPE")
-    if values["flags"] & ~(m.ATOMIC | m.ORDERED):
-        raise WireError("OFPBFC_BAD_FLAGS", f"bundle flags {values['flags']:#x}")
-
-
-def _bundle_out(values: Values, _: Context) -> None:
-    values["step"] = m.BUNDLE_STEPS.index(values["step"])
-
+_PACKET_OUT15: Final = Form(
+    m.PacketOut,
+    [
+        Row("buffer_id:I actions_len:H 2x"), PipelineMatch(), Actions("actions_len"),
+        Data("data"),
+    ],
+    _packet_out15_in,
+    _packet_out15_out,
+)  # fmt: skip
 
 # The list --------------------------------------------------------------------------------------
+
+
+class Spoken(NamedTuple):
+    """A form, and how it is told in the versions from `first` to `last`."""
+
+    first: int
+    last: int
+    type: int
+    form: Form
+    vendor: int = 0
+
+
+def nicira(first: int, last: int, subtype: int, form: Form) -> Spoken:
+    """A message of Nicira's."""
+    return Spoken(first, last, subtype, form, NX_VENDOR)
+
+
+def onf(first: int, last: int, subtype: int, form: Form) -> Spoken:
+    """A message of ONF's."""
+    return Spoken(first, last, subtype, form, ONF_VENDOR)
+
 
 _CONFIG: Final = Row("flags:H miss_send_len:H")
 _FEATURES_ROW: Final = Row(
     "datapath_id:Q n_buffers:I n_tables:B auxiliary_id:B 2x capabilities:I actions:I"
 )
-_BOTH: Final[dict[int, Form]] = {
-    5: Form(m.FeaturesRequest, []),
-    7: Form(m.ConfigRequest, []),
-    8: Form(m.Config, [_CONFIG]),
-    9: Form(m.SetConfig, [_CONFIG]),
-    12: _PORT_STATUS,
-}
-_PORT_MOD_BITS: Final = "config:I mask:I advertise:I 4x"
+_BARRIER: Final = Form(m.BarrierRequest, [])
+_BARRIER_DONE: Final = Form(m.BarrierReply, [])
 
-FORMS: Final[dict[Key, Form]] = {
-    **{Key(version, kind): form for version in (OF10, OF13) for kind, form in _BOTH.items()},
-    Key(OF10, 6): Form(m.Features, [_FEATURES_ROW, Many("ports", PORT10)]),
-    Key(OF10, 10): _PACKET_IN10,
-    Key(OF10, 11): REMOVED10,
-    Key(OF10, 13): _PACKET_OUT10,
-    Key(OF10, 14): FLOW_MOD10,
-    Key(OF10, 15): Form(m.PortMod, [Row(f"port_no:H hw_addr:mac {_PORT_MOD_BITS}")]),
-    Key(OF10, 18): Form(m.BarrierRequest, []),
-    Key(OF10, 19): Form(m.BarrierReply, []),
-    Key(OF13, 6): Form(m.Features, [_FEATURES_ROW]),
-    Key(OF13, 10): _PACKET_IN13,
-    Key(OF13, 11): REMOVED13,
-    Key(OF13, 13): _PACKET_OUT13,
-    Key(OF13, 14): FLOW_MOD13,
-    Key(OF13, 15): _GROUP_MOD,
-    Key(OF13, 16): Form(
-        m.PortMod, [Row(f"port_no:port 4x hw_addr:mac 2x {_PORT_MOD_BITS}")]
-    ),
-    Key(OF13, 20): Form(m.BarrierRequest, []),
-    Key(OF13, 21): Form(m.BarrierReply, []),
-    Key(OF13, 24): Form(m.RoleRequest, [Row("role:I 4x generation_id:Q")], _role_in, _role_out),
-    Key(OF13, 25): Form(m.RoleReply, [Row("role:I 4x generation_id:Q")], _role_in, _role_out),
-    Key(OF13, 26): Form(m.AsyncRequest, []),
-    Key(OF13, 27): Form(m.Async, [_ASYNC_ROW], _async_in, _async_out),
-    Key(OF13, 28): Form(m.SetAsync, [_ASYNC_ROW], _async_in, _async_out),
-    Key(OF10, 4, NX_VENDOR, 12): Form(m.SetFlowFormat, [Row("format:I")]),
-    Key(OF10, 4, NX_VENDOR, 13): NX_FLOW_MOD,
-    Key(OF13, 4, ONF_VENDOR, 2300): Form(
-        m.BundleControl, [Row("bundle_id:I step:H flags:H")], _bundle_in, _bundle_out
-    ),
-    Key(OF13, 4, ONF_VENDOR, 2301): Form(
-        m.BundleAdd, [Row("bundle_id:I 2x flags:H"), Data("message")]
-    ),
-    **{
-        Key(version, 4, NX_VENDOR, subtype): form
-        for version in (OF10, OF13)
-        for subtype, form in {
-            10: Form(m.RoleRequest, [Row("role:I")], _nx_role_in, _nx_role_out, variant="nx"),
-            11: Form(m.RoleReply, [Row("role:I")], _nx_role_in, _nx_role_out, variant="nx"),
-            14: NX_REMOVED,
-            15: Form(m.FlowModTableId, [Row("on:B 7x")]),
-            16: Form(m.SetPacketInFormat, [Row("format:I")]),
-            17: _NX_PACKET_IN,
-            18: Form(m.FlowAge, []),
-            19: Form(m.SetAsync, [_ASYNC_ROW], _async_in, _async_out, variant="nx"),
-            20: Form(
-                m.SetControllerId, [Row("zero_high:I zero_low:H controller_id:H")],
-                _controller_id_in,
-            ),
-            30: _NX_PACKET_IN2,
-        }.items()
-    },
-}  # fmt: skip
+
+def _queue_config(port: str, queue: Form) -> Form:
+    size = 6 if port.endswith("H") else 4
+    return Form(m.QueueConfig, [Row(f"{port} {size}x"), Many("queues", queue)])
+
+
+_SPOKEN: Final = (
+    Spoken(OF10, OF15, 5, Form(m.FeaturesRequest, [])),
+    Spoken(OF10, OF10, 6, Form(m.Features, [_FEATURES_ROW, Many("ports", PORT10)])),
+    Spoken(OF13, OF15, 6, Form(m.Features, [_FEATURES_ROW])),
+    Spoken(OF10, OF15, 7, Form(m.ConfigRequest, [])),
+    Spoken(OF10, OF15, 8, Form(m.Config, [_CONFIG])),
+    Spoken(OF10, OF15, 9, Form(m.SetConfig, [_CONFIG])),
+    Spoken(OF10, OF10, 10, _PACKET_IN10),
+    Spoken(OF13, OF15, 10, _PACKET_IN13),
+    nicira(OF10, OF15, 17, _NX_PACKET_IN),
+    nicira(OF10, OF15, 30, _NX_PACKET_IN2),
+    Spoken(OF10, OF10, 11, REMOVED10),
+    Spoken(OF13, OF14, 11, REMOVED13),
+    Spoken(OF15, OF15, 11, REMOVED15),
+    nicira(OF10, OF15, 14, NX_REMOVED),
+    Spoken(OF10, OF15, 12, PORT_STATUS),
+    Spoken(OF10, OF10, 13, _PACKET_OUT10),
+    Spoken(OF13, OF14, 13, _PACKET_OUT13),
+    Spoken(OF15, OF15, 13, _PACKET_OUT15),
+    Spoken(OF10, OF10, 14, FLOW_MOD10),
+    Spoken(OF13, OF15, 14, FLOW_MOD13),
+    nicira(OF10, OF10, 13, NX_FLOW_MOD),
+    nicira(OF10, OF10, 31, GROUP_MOD15),
+    Spoken(OF13, OF14, 15, GROUP_MOD11),
+    Spoken(OF15, OF15, 15, GROUP_MOD15),
+    Spoken(OF10, OF10, 15, PORT_MOD10),
+    Spoken(OF13, OF13, 16, PORT_MOD11),
+    Spoken(OF14, OF15, 16, PORT_MOD14),
+    Spoken(OF13, OF13, 17, TABLE_MOD11),
+    Spoken(OF14, OF15, 17, TABLE_MOD14),
+    Spoken(OF10, OF10, 18, _BARRIER),
+    Spoken(OF13, OF15, 20, _BARRIER),
+    Spoken(OF10, OF10, 19, _BARRIER_DONE),
+    Spoken(OF13, OF15, 21, _BARRIER_DONE),
+    Spoken(OF10, OF10, 20, Form(m.QueueConfigRequest, [Row("port_no:H 2x")])),
+    Spoken(OF13, OF13, 22, Form(m.QueueConfigRequest, [Row("port_no:port 4x")])),
+    Spoken(OF10, OF10, 21, _queue_config("port_no:H", PACKET_QUEUE10)),
+    Spoken(OF13, OF13, 23, _queue_config("port_no:port", PACKET_QUEUE12)),
+    Spoken(OF13, OF15, 24, role(m.RoleRequest)),
+    Spoken(OF13, OF15, 25, role(m.RoleReply)),
+    nicira(OF10, OF15, 10, nx_role(m.RoleRequest)),
+    nicira(OF10, OF15, 11, nx_role(m.RoleReply)),
+    Spoken(OF13, OF15, 26, Form(m.AsyncRequest, [])),
+    Spoken(OF13, OF13, 27, legacy_async(m.Async)),
+    Spoken(OF14, OF15, 27, async_properties(m.Async)),
+    Spoken(OF13, OF13, 28, legacy_async(m.SetAsync)),
+    Spoken(OF14, OF15, 28, async_properties(m.SetAsync)),
+    nicira(OF10, OF15, 19, legacy_async(m.SetAsync, "nx")),
+    nicira(OF10, OF13, 27, async_properties(m.SetAsync, "nx2")),
+    Spoken(OF13, OF15, 29, METER_MOD),
+    onf(OF13, OF13, 1911, ROLE_STATUS),
+    Spoken(OF14, OF15, 30, ROLE_STATUS),
+    nicira(OF10, OF10, 132, REQUESTFORWARD),
+    onf(OF13, OF13, 2350, REQUESTFORWARD),
+    Spoken(OF14, OF15, 32, REQUESTFORWARD),
+    onf(OF13, OF13, 2300, BUNDLE_CONTROL),
+    Spoken(OF14, OF15, 33, BUNDLE_CONTROL),
+    onf(OF13, OF13, 2301, BUNDLE_ADD),
+    Spoken(OF14, OF15, 34, BUNDLE_ADD),
+    nicira(OF10, OF10, 12, Form(m.SetFlowFormat, [Row("format:I")])),
+    nicira(OF10, OF15, 15, Form(m.FlowModTableId, [Row("on:B 7x")])),
+    nicira(OF10, OF15, 16, Form(m.SetPacketInFormat, [Row("format:I")])),
+    nicira(OF10, OF15, 18, Form(m.FlowAge, [])),
+    nicira(OF10, OF15, 20, CONTROLLER_ID),
+    nicira(OF10, OF15, 29, FLUSH_ZONE),
+)
+
+VENDOR: Final = 4
+
+
+def _keys(spoken: Spoken) -> Iterator[Key]:
+    for version in VERSIONS:
+        if spoken.first <= version <= spoken.last:
+            if spoken.vendor:
+                yield Key(version, VENDOR, spoken.vendor, spoken.type)
+            else:
+                yield Key(version, spoken.type)
+
+
+FORMS: Final[dict[Key, Form]] = {key: each.form for each in _SPOKEN for key in _keys(each)}
 """The layout of each message by what tells it."""
 
 OPEN: Final = frozenset({m.SetFlowFormat, m.SetPacketInFormat})

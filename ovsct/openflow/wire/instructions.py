@@ -9,7 +9,7 @@ from ovsct.openflow.match import Match
 from ovsct.openflow.wire.actions import pull_actions, put_actions
 from ovsct.openflow.wire.buffer import Reader
 from ovsct.openflow.wire.errors import WireError
-from ovsct.openflow.wire.numbers import OF10
+from ovsct.openflow.wire.numbers import OF10, OF15
 from ovsct.packet.fields import FIELDS, SLOTS, VLAN_PRESENT
 
 GOTO, METADATA, WRITE, APPLY, CLEAR, METER = 1, 2, 3, 4, 5, 6
@@ -19,7 +19,7 @@ _ORDER: Final = (METER, APPLY, CLEAR, WRITE, METADATA, GOTO)
 """The order in which OVS keeps them, whatever that on the wire."""
 
 
-def _found(reader: Reader) -> dict[int, Reader]:
+def _found(reader: Reader, version: int) -> dict[int, Reader]:
     """The instructions by number; raises WireError."""
     found: dict[int, Reader] = {}
     while reader.left:
@@ -30,7 +30,7 @@ def _found(reader: Reader) -> dict[int, Reader]:
             raise WireError("OFPBIC_BAD_LEN", f"instruction of {length} bytes")
         if kind == _EXPERIMENTER:
             raise WireError("OFPBIC_BAD_EXPERIMENTER", "an experimenter's instruction")
-        if kind not in _ORDER:
+        if kind not in _ORDER or (kind == METER and version >= OF15):
             raise WireError("OFPBIC_UNKNOWN_INST", f"instruction {kind}")
         if length != _SIZES.get(kind, length):
             raise WireError("OFPBIC_BAD_LEN", f"instruction {kind} of {length} bytes")
@@ -46,7 +46,7 @@ def pull_instructions(reader: Reader, version: int) -> tuple[of.Action, ...]:
         return pull_actions(reader, reader.left, version)
     if reader.left % 8:
         raise WireError("OFPBIC_BAD_LEN", f"{reader.left} bytes of instructions")
-    found = _found(reader)
+    found = _found(reader, version)
     actions: list[of.Action] = []
     for kind in _ORDER:
         body = found.get(kind)
@@ -75,7 +75,7 @@ def _instruction(kind: int, body: bytes) -> bytes:
 def _put_one(action: of.Action, version: int) -> bytes | None:
     """An instruction; None: it is an action."""
     match action:
-        case of.Meter():
+        case of.Meter() if version < OF15:
             return _instruction(METER, action.meter_id.to_bytes(4, "big"))
         case of.ClearActions():
             return _instruction(CLEAR, bytes(4))

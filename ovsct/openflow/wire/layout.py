@@ -16,6 +16,7 @@ from ovsct.openflow.wire.buffer import Reader, pad8
 from ovsct.openflow.wire.errors import WireError
 from ovsct.openflow.wire.instructions import in_newer_words, pull_instructions, put_instructions
 from ovsct.openflow.wire.match import (
+    PACKET_MASK,
     pull_nx_match,
     pull_of10_match,
     pull_oxm_match,
@@ -171,6 +172,18 @@ class Data:
         writer.buf += values[self.name]
 
 
+class Passed:
+    """All that is left, at which OVS does not look either; nothing is written."""
+
+    __slots__ = ()
+
+    def pull(self, reader: Reader, _values: Values, _context: Context) -> None:
+        reader.rest()
+
+    def put(self, _values: Values, _writer: Writer, _context: Context) -> None:
+        return
+
+
 class Zeros:
     """Zeros between two parts."""
 
@@ -214,6 +227,20 @@ class OxmMatch:
 
     def pull(self, reader: Reader, values: Values, _context: Context) -> None:
         values["match"] = pull_oxm_match(reader)
+
+    def put(self, values: Values, writer: Writer, context: Context) -> None:
+        writer.buf += put_oxm_match(values["match"], context.version)
+
+
+class PipelineMatch:
+    """``match``, which may hold nothing of a packet itself (OVS oxm_pull_match_loose())."""
+
+    __slots__ = ()
+
+    def pull(self, reader: Reader, values: Values, _context: Context) -> None:
+        values["match"] = pull_oxm_match(reader)
+        if values["match"].mask & PACKET_MASK:
+            raise WireError("OFPBRC_PIPELINE_FIELDS_ONLY", "a match on what is in the packet")
 
     def put(self, values: Values, writer: Writer, context: Context) -> None:
         writer.buf += put_oxm_match(values["match"], context.version)

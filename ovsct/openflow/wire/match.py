@@ -14,12 +14,19 @@ from ovsct.openflow.prereq import ETH_IPV4, ETH_IPV6, MET, Packet
 from ovsct.openflow.wire.buffer import Reader, pad8, padded
 from ovsct.openflow.wire.errors import WireError
 from ovsct.openflow.wire.oxm import COOKIE, pull_header, pull_value, put_entry
-from ovsct.packet.fields import FIELDS, SLOTS, VALUE_IS_MASK, VLAN_PRESENT, Field, Prereq
+from ovsct.packet.fields import FIELDS, KEY_BITS, SLOTS, VALUE_IS_MASK, VLAN_PRESENT, Field, Prereq
 
 _FREE: Final = (Prereq.NONE, Prereq.ETHERNET)
 _TCI: Final = SLOTS["vlan_tci"]
 _DSCP: Final = 0xFC
 _DSCP_MASK: Final = _DSCP << FIELDS["nw_tos"].shift
+_PIPELINE: Final = (
+    "in_port", "metadata", "packet_type", *(f"reg{number}" for number in range(16)),
+    *(name for name in SLOTS if name.startswith("tun_") and name not in ("tun_tos", "tun_ttl")),
+)  # fmt: skip
+PACKET_MASK: Final = ((1 << KEY_BITS) - 1) & ~sum(SLOTS[name].mask for name in _PIPELINE)
+"""What a packet-out cannot say beside its frame (OVS mf_is_pipeline_field())."""
+
 Cookie = tuple[int, int]
 """Value and mask of the cookie that a match asks for."""
 

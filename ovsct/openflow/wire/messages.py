@@ -12,7 +12,14 @@ from typing import Final, TypeAlias
 from ovsct.openflow.actions import OFPP_NONE, Action
 from ovsct.openflow.group import Bucket, GroupType
 from ovsct.openflow.match import Match
-from ovsct.openflow.wire.numbers import COOKIE_NONE, GROUP_ANY, NO_BUFFER, TABLE_ALL
+from ovsct.openflow.wire.numbers import (
+    BUCKET_ALL,
+    COOKIE_NONE,
+    GROUP_ANY,
+    NO_BUFFER,
+    TABLE_ALL,
+)
+from ovsct.packet.fields import Field
 
 COMMANDS: Final = ("add", "modify", "modify_strict", "delete", "delete_strict")
 """Commands of a flow mod by their number."""
@@ -24,7 +31,13 @@ ROLES: Final = ("nochange", "equal", "primary", "secondary")
 GROUP_TYPES: Final = (
     GroupType.ALL, GroupType.SELECT, GroupType.INDIRECT, GroupType.FAST_FAILOVER,
 )  # fmt: skip
-GROUP_COMMANDS: Final = {0: "add", 1: "modify", 2: "delete", 0x8000: "add_or_mod"}
+GROUP_COMMANDS_OF11: Final = {0: "add", 1: "modify", 2: "delete", 0x8000: "add_or_mod"}
+GROUP_COMMANDS: Final = {**GROUP_COMMANDS_OF11, 3: "insert_bucket", 5: "remove_bucket"}
+METER_COMMANDS: Final = ("add", "modify", "delete")
+ROLE_REASONS: Final = ("request", "config", "experimenter")
+KBPS, PKTPS, BURST, STATS = 1, 2, 4, 8
+"""Flags of a meter."""
+
 PORT_REASONS: Final = ("add", "delete", "modify")
 
 
@@ -174,10 +187,14 @@ class PacketIn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PacketOut:
-    """A frame from the controller, and what to do with it."""
+    """A frame from the controller, and what to do with it.
+
+    `match` holds what OpenFlow 1.5 says beside the port: registers and the like.
+    """
 
     in_port: int
     actions: tuple[Action, ...]
+    match: Match = field(default_factory=Match)
     data: bytes = b""
     buffer_id: int = NO_BUFFER
 
@@ -211,14 +228,90 @@ class BarrierReply:
     """All before the request is done."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GroupMod:
-    """Adds, modifies or deletes a group."""
+    """Adds, modifies or deletes a group; from 1.5 on, some of its buckets.
+
+    `command_bucket_id` says before or behind which bucket those that are inserted come, or which
+    one goes.
+    """
 
     command: str
     type: GroupType
     group_id: int
     buckets: tuple[Bucket, ...] = ()
+    command_bucket_id: int = BUCKET_ALL
+    selection_method: str = ""
+    selection_method_param: int = 0
+    fields: tuple[tuple[Field, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeterBand:
+    """A band: what it does with what exceeds it (``drop``, ``dscp_remark``), and when."""
+
+    type: str
+    rate: int
+    burst_size: int = 0
+    prec_level: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeterMod:
+    """Adds, modifies or deletes a meter."""
+
+    command: str
+    flags: int
+    meter_id: int
+    bands: tuple[MeterBand, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableMod:
+    """Changes the configuration of a table (TABLE_ALL: of all).
+
+    `config` are the bits of the message; `eviction` (bits of what counts) and the two bounds of
+    vacancy, in percent, are None where nothing is said of them.
+    """
+
+    table: int
+    config: int
+    eviction: int | None = None
+    vacancy_down: int | None = None
+    vacancy_up: int | None = None
+    vacancy: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class QueueConfigRequest:
+    """Asks for the queues of a port (OpenFlow until 1.3)."""
+
+    port_no: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueDesc:
+    """A queue; its rates in 1/10 %, None where they are not known."""
+
+    queue_id: int
+    port_no: int = OFPP_NONE
+    min_rate: int | None = None
+    max_rate: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueConfig:
+    """The queues of a port."""
+
+    port_no: int
+    queues: tuple[QueueDesc, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FlushZone:
+    """Flushes a conntrack zone (Nicira's)."""
+
+    zone: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,16 +344,41 @@ class Async:
     packet_in: tuple[int, int]
     port_status: tuple[int, int]
     flow_removed: tuple[int, int]
+    role_status: tuple[int, int] = (0, 0)
+    table_status: tuple[int, int] = (0, 0)
+    requestforward: tuple[int, int] = (0, 0)
+
+
+Asked: TypeAlias = tuple[int | None, int | None]
 
 
 @dataclass(frozen=True, slots=True)
 class SetAsync:
-    """Sets which it gets."""
+    """Sets which it gets; None leaves it as it is."""
 
-    packet_in: tuple[int, int]
-    port_status: tuple[int, int]
-    flow_removed: tuple[int, int]
+    packet_in: Asked
+    port_status: Asked
+    flow_removed: Asked
+    role_status: Asked = (0, 0)
+    table_status: Asked = (0, 0)
+    requestforward: Asked = (0, 0)
     variant: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RoleStatus:
+    """The role of this connection has changed by somebody else's doing."""
+
+    role: str
+    reason: str
+    generation_id: int = COOKIE_NONE
+
+
+@dataclass(frozen=True, slots=True)
+class RequestForward:
+    """What another controller has changed: his message, whole."""
+
+    message: bytes
 
 
 # Nicira's settings of a connection --------------------------------------------------------------
@@ -327,8 +445,9 @@ class BundleAdd:
 Plain: TypeAlias = (
     Hello | Error | EchoRequest | EchoReply | FeaturesRequest | Features | ConfigRequest | Config
     | SetConfig | FlowMod | FlowRemoved | PacketIn | PacketOut | PortStatus | PortMod
-    | BarrierRequest | BarrierReply | GroupMod | RoleRequest | RoleReply | AsyncRequest | Async
-    | SetAsync | SetFlowFormat | FlowModTableId | SetPacketInFormat | SetControllerId | FlowAge
-    | BundleControl | BundleAdd
+    | BarrierRequest | BarrierReply | GroupMod | MeterMod | TableMod | QueueConfigRequest
+    | QueueConfig | FlushZone | RoleRequest | RoleReply | RoleStatus | RequestForward
+    | AsyncRequest | Async | SetAsync | SetFlowFormat | FlowModTableId | SetPacketInFormat
+    | SetControllerId | FlowAge | BundleControl | BundleAdd
 )  # fmt: skip
 """Every message that is no multipart."""

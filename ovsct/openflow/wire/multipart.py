@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from ovsct.openflow.actions import OFPP_NONE, Action
 from ovsct.openflow.group import Bucket, GroupType
 from ovsct.openflow.match import Match
-from ovsct.openflow.wire.messages import PortDesc
-from ovsct.openflow.wire.numbers import GROUP_ALL, GROUP_ANY, TABLE_ALL
+from ovsct.openflow.wire.messages import MeterBand, PortDesc, QueueDesc, TableMod
+from ovsct.openflow.wire.numbers import COOKIE_NONE, GROUP_ALL, GROUP_ANY, METER_ALL, TABLE_ALL
+from ovsct.packet.fields import Field
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,10 @@ class TableStatsReply:
     entries: tuple[TableStats, ...]
 
 
+N_BY_LENGTH: Final = 21
+"""Counters of frames by their length that OpenFlow 1.4+ adds."""
+
+
 @dataclass(frozen=True, slots=True)
 class PortStatsRequest:
     """Asks for the counters of a port (OFPP_NONE: of all)."""
@@ -126,7 +131,11 @@ class PortStatsRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PortStats:
-    """Counters of a port; `duration` in nanoseconds. All ones: not known."""
+    """Counters of a port; `duration` in nanoseconds. All ones: not known.
+
+    `by_length` are those of RFC 2819, in the order of OVS include/openflow/intel-ext.h; `custom`
+    those that this kind of port has, by name. Both are said from OpenFlow 1.4 on.
+    """
 
     port_no: int
     rx_packets: int = 0
@@ -142,6 +151,8 @@ class PortStats:
     rx_crc_err: int = 0
     collisions: int = 0
     duration: int | None = 0
+    by_length: tuple[int, ...] = (COOKIE_NONE,) * N_BY_LENGTH
+    custom: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +163,17 @@ class PortStatsReply:
 
 
 @dataclass(frozen=True, slots=True)
+class IpfixRequest:
+    """Asks for the counters of IPFIX: of the bridge, or (`variant` ``flow``) of its flows."""
+
+    variant: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class PortDescRequest:
-    """Asks for the ports."""
+    """Asks for a port (OFPP_NONE, and before 1.5: for all)."""
+
+    port_no: int = OFPP_NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,16 +246,21 @@ class GroupStatsReply:
 
 @dataclass(frozen=True, slots=True)
 class GroupDescRequest:
-    """Asks what the groups are."""
+    """Asks what a group is (GROUP_ALL, and before 1.5: what the groups are)."""
+
+    group_id: int = GROUP_ALL
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GroupDesc:
     """One group."""
 
     group_id: int
     type: GroupType
     buckets: tuple[Bucket, ...]
+    selection_method: str = ""
+    selection_method_param: int = 0
+    fields: tuple[tuple[Field, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +286,82 @@ class GroupFeatures:
 
 
 @dataclass(frozen=True, slots=True)
+class QueueDescRequest:
+    """Asks for a queue of a port (all ones: all queues, OFPP_NONE: all ports)."""
+
+    port_no: int
+    queue_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class QueueDescReply:
+    """Queues."""
+
+    entries: tuple[QueueDesc, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TableDescRequest:
+    """Asks how the tables are configured."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableDescReply:
+    """How they are: as what would make them so."""
+
+    entries: tuple[TableMod, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MeterStatsRequest:
+    """Asks for the counters of a meter (METER_ALL: of all)."""
+
+    meter_id: int = METER_ALL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeterStats:
+    """Counters of a meter and its bands; `duration` in nanoseconds."""
+
+    meter_id: int
+    flow_count: int = 0
+    packet_count: int = 0
+    byte_count: int = 0
+    duration: int | None = 0
+    bands: tuple[Counter, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MeterStatsReply:
+    """Meters."""
+
+    entries: tuple[MeterStats, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MeterConfigRequest:
+    """Asks what a meter is (METER_ALL: what all are)."""
+
+    meter_id: int = METER_ALL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeterConfig:
+    """A meter as it was configured."""
+
+    meter_id: int
+    flags: int
+    bands: tuple[MeterBand, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MeterConfigReply:
+    """Meters."""
+
+    entries: tuple[MeterConfig, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class MeterFeaturesRequest:
     """Asks what meters there can be."""
 
@@ -278,17 +379,21 @@ class MeterFeatures:
 
 @dataclass(frozen=True, slots=True)
 class TableFeaturesRequest:
-    """Asks what the tables can do, or (`data` not empty) would have it otherwise."""
+    """Asks what the tables can do, or (with entries) would have it otherwise."""
 
-    data: bytes = b""
+    entries: tuple[TableFeatures, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableFeatures:
-    """What a table can do; `properties` as they stand on the wire."""
+    """What a table can do; `properties` as they stand on the wire.
+
+    `command` of a request, from 1.5 on: 0 replaces, 1 modifies, 2 enables, 3 disables.
+    """
 
     table: int
     name: str
+    command: int = 0
     metadata_match: int = (1 << 64) - 1
     metadata_write: int = (1 << 64) - 1
     capabilities: int = 0
@@ -308,6 +413,8 @@ Multipart: TypeAlias = (
     | TableStatsRequest | TableStatsReply | PortStatsRequest | PortStatsReply | PortDescRequest
     | PortDescReply | QueueStatsRequest | QueueStatsReply | GroupStatsRequest | GroupStatsReply
     | GroupDescRequest | GroupDescReply | GroupFeaturesRequest | GroupFeatures
-    | MeterFeaturesRequest | MeterFeatures | TableFeaturesRequest | TableFeaturesReply
+    | QueueDescRequest | QueueDescReply | TableDescRequest | TableDescReply | MeterStatsRequest
+    | MeterStatsReply | MeterConfigRequest | MeterConfigReply | MeterFeaturesRequest
+    | MeterFeatures | IpfixRequest | TableFeaturesRequest | TableFeaturesReply
 )  # fmt: skip
 """Every multipart message."""

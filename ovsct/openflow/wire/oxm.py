@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from ovsct.openflow.actions import OFPP_MAX
 from ovsct.openflow.wire.buffer import Reader
 from ovsct.openflow.wire.errors import WireError
-from ovsct.openflow.wire.numbers import NX_VENDOR, OF15, ONF_VENDOR
+from ovsct.openflow.wire.numbers import NX_VENDOR, OF10, OF15, ONF_VENDOR, VERSIONS
 from ovsct.packet.fields import CT_STATE_NAMES, FIELDS, NXM_NX, NXM_OF, Field, Format
 
 EXPERIMENTER_CLASS: Final = 0xFFFF
@@ -95,7 +95,8 @@ HEADS: Final = {
     **{
         (name, version): _for_oxm(name, heads, version)
         for name, heads in _ALL.items()
-        for version in (4, 6)
+        for version in VERSIONS
+        if version != OF10
     },
 }
 """The header of each field by its name and the version of OXM (0: NXM)."""
@@ -156,6 +157,20 @@ def pull_field(reader: Reader) -> Field:
     if masked:
         raise WireError("OFPBMC_BAD_MASK", f"header {header:#010x} calls for a mask")
     return field
+
+
+def pull_field_mask(reader: Reader) -> tuple[Field, int]:
+    """A field and a mask for it, in the place of a value (OVS oxm_pull_field_array()).
+
+    Raises WireError.
+    """
+    field, size, masked, header = pull_header(reader, False)
+    if field is None or masked:
+        raise WireError("OFPBMC_BAD_FIELD", f"header {header:#010x} among the fields of a hash")
+    mask = int.from_bytes(reader.take(size, "OFPBMC_BAD_LEN"), "big")
+    if not field.maskable and mask not in (0, (1 << 8 * size) - 1):
+        raise WireError("OFPBMC_BAD_MASK", f"{field.name} takes no mask")
+    return field, mask & field.ones
 
 
 _CT_STATES: Final = sum(bit for _, bit in CT_STATE_NAMES)

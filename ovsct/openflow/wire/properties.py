@@ -1,12 +1,16 @@
-"""Properties: values behind their type and length, as Nicira's second packet-in has them."""
+"""Properties: values behind their type and length (OVS lib/ofp-prop.c).
+
+OpenFlow 1.4+ has them in many messages, and Nicira's second packet-in is made of them.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, Protocol, TypeAlias
 
 from ovsct.openflow.wire.buffer import Reader, pad8
 from ovsct.openflow.wire.errors import WireError
-from ovsct.openflow.wire.layout import Context, Values, Writer
+from ovsct.openflow.wire.layout import Context, Part, Values, Writer
 from ovsct.openflow.wire.match import pull_entries, put_entries
 from ovsct.openflow.wire.numbers import COOKIE_NONE, NO_BUFFER
 
@@ -18,6 +22,93 @@ _NUMBERS: Final = {
     COOKIE: ("cookie", 8, 4), REASON: ("reason", 1, 0),
 }  # fmt: skip
 """Name, bytes, and zeros before the number, which align it."""
+
+
+Kind: TypeAlias = int | tuple[int, int]
+"""What tells a property: its type, or of an experimenter's the experimenter and his type."""
+
+EXPERIMENTER: Final = 0xFFFF
+
+
+def each_property(
+    reader: Reader, experimenter: int = EXPERIMENTER
+) -> Iterator[tuple[Kind, Reader]]:
+    """The properties up to the end; types from `experimenter` on are experimenters'.
+
+    Raises WireError: one is not whole.
+    """
+    while reader.left:
+        start = reader.pos
+        kind, length = reader.number(2, "OFPBPC_BAD_LEN"), reader.number(2, "OFPBPC_BAD_LEN")
+        body = reader.part(length - 4, "OFPBPC_BAD_LEN")
+        reader.skip(-length % 8, "OFPBPC_BAD_LEN")
+        if kind < experimenter:
+            yield kind, body
+            continue
+        if length < 12:
+            raise WireError("OFPBPC_BAD_LEN", f"an experimenter's property of {length} bytes")
+        vendor, number = body.number(4), body.number(4)
+        if not vendor:
+            raise WireError("OFPBPC_BAD_EXPERIMENTER", f"experimenter 0 at byte {start}")
+        yield (vendor, number), body
+
+
+def unknown_property(kind: Kind) -> WireError:
+    """The refusal of a property that is not known (OVS ofpprop_unknown())."""
+    error = "OFPBPC_BAD_TYPE" if isinstance(kind, int) else "OFPBPC_BAD_EXP_TYPE"
+    return WireError(error, f"property {kind}")
+
+
+def head_of(kind: Kind) -> bytes:
+    """What stands between the length of a property and its value."""
+    if isinstance(kind, int):
+        return b""
+    return kind[0].to_bytes(4, "big") + kind[1].to_bytes(4, "big")
+
+
+class Sized(Part, Protocol):
+    """What stands in a property, and the fewest bytes of it."""
+
+    @property
+    def size(self) -> int:
+        """The fewest bytes."""
+        ...
+
+
+class Properties:
+    """Properties up to the end, each with a part of the values.
+
+    Args:
+        rows: what stands in each; it may be longer on the wire if its numbers are whole.
+        present: which of them are written, by the values; without, all are.
+    """
+
+    __slots__ = ("_present", "_rows")
+
+    def __init__(
+        self, rows: Mapping[Kind, Sized], present: Callable[[Kind, Values], bool] | None = None
+    ) -> None:
+        self._rows = dict(rows)
+        self._present = present
+
+    def pull(self, reader: Reader, values: Values, context: Context) -> None:
+        """Read. Raises WireError: one is not whole or not known."""
+        for kind, body in each_property(reader):
+            row = self._rows.get(kind)
+            if row is None:
+                raise unknown_property(kind)
+            if body.left < row.size:
+                raise WireError("OFPBPC_BAD_LEN", f"property {kind} of {body.left} bytes")
+            row.pull(body, values, context)
+
+    def put(self, values: Values, writer: Writer, context: Context) -> None:
+        """Write."""
+        for kind, row in self._rows.items():
+            if self._present is None or self._present(kind, values):
+                inner = Writer()
+                row.put(values, inner, context)
+                number = kind if isinstance(kind, int) else EXPERIMENTER
+                writer.buf += put_property(number, head_of(kind) + bytes(inner.buf))
 
 
 def pull_properties(reader: Reader) -> dict[int, Reader]:

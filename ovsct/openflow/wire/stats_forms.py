@@ -1,17 +1,21 @@
-"""The layouts of multipart messages, for OpenFlow 1.0 and 1.3 (the structs: see forms.py)."""
+"""All multipart messages, and in which versions each has which layout (sources: see forms.py)."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from ovsct.openflow.wire import messages as m
 from ovsct.openflow.wire import multipart as s
-from ovsct.openflow.wire.errors import WireError
-from ovsct.openflow.wire.flow_forms import duration_in, duration_out, flags_in, flags_out
-from ovsct.openflow.wire.forms import BUCKET, PORT10, PORT13, number_buckets
+from ovsct.openflow.wire.flow_forms import Oxs, duration_in, duration_out, flags_in, flags_out
+from ovsct.openflow.wire.forms import Spoken, nicira
+from ovsct.openflow.wire.group_forms import (
+    GROUP_DESC11,
+    GROUP_DESC15,
+    GROUP_FEATURES,
+    GROUP_STATS13,
+)
 from ovsct.openflow.wire.layout import (
     Context,
-    Data,
     Form,
     Instructions,
     Many,
@@ -21,7 +25,26 @@ from ovsct.openflow.wire.layout import (
     Row,
     Values,
 )
-from ovsct.openflow.wire.numbers import NX_VENDOR, OF10, OF13
+from ovsct.openflow.wire.meter_forms import METER_CONFIG, METER_FEATURES, METER_STATS
+from ovsct.openflow.wire.numbers import OF10, OF13, OF14, OF15, VERSIONS
+from ovsct.openflow.wire.port_forms import (
+    PORT10,
+    PORT11,
+    PORT14,
+    PORT_STATS10,
+    PORT_STATS13,
+    PORT_STATS14,
+    QUEUE10,
+    QUEUE13,
+    QUEUE14,
+    QUEUE_DESC14,
+)
+from ovsct.openflow.wire.table_forms import (
+    TABLE_DESC14,
+    TABLE_FEATURES,
+    TABLE_STATS10,
+    TABLE_STATS13,
+)
 
 
 class StatsKey(NamedTuple):
@@ -35,6 +58,10 @@ class StatsKey(NamedTuple):
 
 
 VENDOR_STATS: Final = 0xFFFF
+
+
+def _entries(make: type, form: Form, variant: str = "", bad: str = "OFPBRC_BAD_LEN") -> Form:
+    return Form(make, [Many("entries", form, bad)], variant=variant)
 
 
 # Flows -----------------------------------------------------------------------------------------
@@ -57,13 +84,22 @@ def _ages_out(values: Values, context: Context) -> None:
 
 def _flow13_in(values: Values, context: Context) -> None:
     duration_in(values, context)
-    flags_in(values, OF13)
+    flags_in(values, context.version)
 
 
 def _flow13_out(values: Values, context: Context) -> None:
     duration_out(values, context)
-    flags_out(values, OF13)
-    values["importance"] = 0
+    flags_out(values, context.version)
+    if context.version < OF14:
+        values["importance"] = 0
+
+
+def _flow15_in(values: Values, context: Context) -> None:
+    flags_in(values, context.version)
+
+
+def _flow15_out(values: Values, context: Context) -> None:
+    flags_out(values, context.version)
 
 
 _FLOW10: Final = Form(
@@ -104,173 +140,139 @@ _FLOW13: Final = Form(
 )  # fmt: skip
 
 
-def _filters(make: type) -> dict[StatsKey, Form]:
+_FLOW15: Final = Form(
+    s.FlowStats,
+    [
+        Row("length:H 2x table:B 1x priority:H idle_timeout:H hard_timeout:H flags:H importance:H"
+            " cookie:Q"),
+        OxmMatch(),
+        Oxs("duration", "idle_age", "packet_count", "byte_count"),
+        Instructions(),
+    ],
+    _flow15_in,
+    _flow15_out,
+    length_at=0,
+)  # fmt: skip
+
+
+def _filters(make: type) -> list[Spoken]:
     """The requests that choose flows."""
     number = 1 if make is s.FlowStatsRequest else 2
-    return {
-        StatsKey(OF10, False, number): Form(
-            make, [Of10Match(), Row("table:B 1x out_port:H")]
+    return [
+        Spoken(OF10, OF10, number, Form(make, [Of10Match(), Row("table:B 1x out_port:H")])),
+        nicira(
+            OF10, OF10, number - 1,
+            Form(
+                make, [Row("out_port:H match_len:H table:B 3x"), NxMatch(cookie=True)],
+                variant="nx",
+            ),
         ),
-        StatsKey(OF10, False, VENDOR_STATS, NX_VENDOR, number - 1): Form(
-            make, [Row("out_port:H match_len:H table:B 3x"), NxMatch(cookie=True)], variant="nx"
+        Spoken(
+            OF13, OF15, number,
+            Form(
+                make,
+                [
+                    Row("table:B 3x out_port:port out_group:I 4x cookie:Q cookie_mask:Q"),
+                    OxmMatch(),
+                ],
+            ),
         ),
-        StatsKey(OF13, False, number): Form(
-            make,
-            [Row("table:B 3x out_port:port out_group:I 4x cookie:Q cookie_mask:Q"), OxmMatch()],
-        ),
-    }
+    ]  # fmt: skip
 
 
 _AGGREGATE: Final = [Row("packet_count:Q byte_count:Q flow_count:I 4x")]
 
-# Groups ----------------------------------------------------------------------------------------
 
-
-def _group_desc_in(values: Values, _: Context) -> None:
-    if values["type"] >= len(m.GROUP_TYPES):
-        raise WireError("OFPGMFC_BAD_TYPE", f"group type {values['type']}")
-    values["type"] = m.GROUP_TYPES[values["type"]]
-    number_buckets(values)
-
-
-def _group_desc_out(values: Values, _: Context) -> None:
-    values["type"] = m.GROUP_TYPES.index(values["type"])
-
-
-_GROUP_DESC: Final = Form(
-    s.GroupDesc,
-    [Row("length:H type:B 1x group_id:I"), Many("buckets", BUCKET, "OFPGMFC_BAD_BUCKET")],
-    _group_desc_in,
-    _group_desc_out,
-    length_at=0,
-)
-_GROUP_STATS: Final = Form(
-    s.GroupStats,
-    [
-        Row("length:H 2x group_id:I ref_count:I 4x packet_count:Q byte_count:Q sec:I nsec:I"),
-        Many("buckets", Form(s.Counter, [Row("packet_count:Q byte_count:Q")])),
-    ],
-    duration_in,
-    duration_out,
-    length_at=0,
-)
-
-
-def _four(name: str) -> str:
-    return " ".join(f"{name}{number}:I" for number in range(4))
-
-
-def _group_features_in(values: Values, _: Context) -> None:
-    for name in ("max_groups", "actions"):
-        values[name] = tuple(values[f"{name}{number}"] for number in range(4))
-
-
-def _group_features_out(values: Values, _: Context) -> None:
-    for name in ("max_groups", "actions"):
-        for number, value in enumerate(values[name]):
-            values[f"{name}{number}"] = value
-
-
-# Ports, tables, queues -------------------------------------------------------------------------
-
-_COUNTERS: Final = (
-    "rx_packets:Q tx_packets:Q rx_bytes:Q tx_bytes:Q rx_dropped:Q tx_dropped:Q rx_errors:Q"
-    " tx_errors:Q rx_frame_err:Q rx_over_err:Q rx_crc_err:Q collisions:Q"
-)
-_PORT_STATS10: Final = Form(s.PortStats, [Row(f"port_no:H 6x {_COUNTERS}")])
-_PORT_STATS13: Final = Form(
-    s.PortStats, [Row(f"port_no:port 4x {_COUNTERS} sec:I nsec:I")], duration_in, duration_out
-)
-_TABLE10: Final = Form(
-    s.TableStats,
-    [Row("table:B 3x name:32s wildcards:I max_entries:I active_count:I lookup_count:Q"
-         " matched_count:Q")],
-)  # fmt: skip
-_TABLE13: Final = Form(
-    s.TableStats, [Row("table:B 3x active_count:I lookup_count:Q matched_count:Q")]
-)
-_TABLE_FEATURES: Final = Form(
-    s.TableFeatures,
-    [
-        Row("length:H table:B 5x name:32s metadata_match:Q metadata_write:Q capabilities:I"
-            " max_entries:I"),
-        Data("properties"),
-    ],
-    length_at=0,
-)  # fmt: skip
-_QUEUE10: Final = Form(
-    s.QueueStats, [Row("port_no:H 2x queue_id:I tx_bytes:Q tx_packets:Q tx_errors:Q")]
-)
-_QUEUE13: Final = Form(
-    s.QueueStats,
-    [Row("port_no:port queue_id:I tx_bytes:Q tx_packets:Q tx_errors:Q sec:I nsec:I")],
-    duration_in,
-    duration_out,
-)
-
-
-def _entries(make: type, form: Form, variant: str = "") -> Form:
-    return Form(make, [Many("entries", form)], variant=variant)
+def _empty(make: type) -> Form:
+    return Form(make, [])
 
 
 _DESC: Final = Row("mfr_desc:256s hw_desc:256s sw_desc:256s serial_num:32s dp_desc:256s")
+_GROUP: Final = Row("group_id:I 4x")
+_METER: Final = Row("meter_id:I 4x")
+_PORT: Final = Row("port_no:port 4x")
+
+_FEATURES_WANTED: Final = _entries(s.TableFeaturesRequest, TABLE_FEATURES, bad="OFPBPC_BAD_LEN")
+
+_REQUESTS: Final = (
+    Spoken(OF10, OF15, 0, _empty(s.DescRequest)),
+    *_filters(s.FlowStatsRequest),
+    *_filters(s.AggregateRequest),
+    Spoken(OF10, OF15, 3, _empty(s.TableStatsRequest)),
+    Spoken(OF10, OF10, 4, Form(s.PortStatsRequest, [Row("port_no:H 6x")])),
+    Spoken(OF13, OF15, 4, Form(s.PortStatsRequest, [_PORT])),
+    Spoken(OF10, OF10, 5, Form(s.QueueStatsRequest, [Row("port_no:H 2x queue_id:I")])),
+    Spoken(OF13, OF15, 5, Form(s.QueueStatsRequest, [Row("port_no:port queue_id:I")])),
+    nicira(OF10, OF10, 7, Form(s.GroupStatsRequest, [_GROUP])),
+    Spoken(OF13, OF15, 6, Form(s.GroupStatsRequest, [_GROUP])),
+    nicira(OF10, OF10, 8, Form(s.GroupDescRequest, [_GROUP])),
+    Spoken(OF13, OF14, 7, _empty(s.GroupDescRequest)),
+    Spoken(OF15, OF15, 7, Form(s.GroupDescRequest, [_GROUP])),
+    nicira(OF10, OF10, 9, _empty(s.GroupFeaturesRequest)),
+    Spoken(OF13, OF15, 8, _empty(s.GroupFeaturesRequest)),
+    Spoken(OF13, OF15, 9, Form(s.MeterStatsRequest, [_METER])),
+    Spoken(OF13, OF15, 10, Form(s.MeterConfigRequest, [_METER])),
+    Spoken(OF13, OF15, 11, _empty(s.MeterFeaturesRequest)),
+    Spoken(OF13, OF15, 12, _FEATURES_WANTED),
+    Spoken(OF10, OF14, 13, _empty(s.PortDescRequest)),
+    Spoken(OF15, OF15, 13, Form(s.PortDescRequest, [_PORT])),
+    Spoken(OF14, OF15, 14, _empty(s.TableDescRequest)),
+    nicira(OF10, OF15, 3, _empty(s.IpfixRequest)),
+    nicira(OF10, OF15, 4, Form(s.IpfixRequest, [], variant="flow")),
+    Spoken(OF14, OF15, 15, Form(s.QueueDescRequest, [Row("port_no:port queue_id:I")])),
+)
+
+_REPLIES: Final = (
+    Spoken(OF10, OF15, 0, Form(s.DescReply, [_DESC])),
+    Spoken(OF10, OF10, 1, _entries(s.FlowStatsReply, _FLOW10)),
+    nicira(OF10, OF10, 0, _entries(s.FlowStatsReply, _NX_FLOW, "nx")),
+    Spoken(OF13, OF14, 1, _entries(s.FlowStatsReply, _FLOW13)),
+    Spoken(OF15, OF15, 1, _entries(s.FlowStatsReply, _FLOW15)),
+    Spoken(OF10, OF14, 2, Form(s.AggregateReply, _AGGREGATE)),
+    nicira(OF10, OF10, 1, Form(s.AggregateReply, _AGGREGATE, variant="nx")),
+    Spoken(
+        OF15, OF15, 2, Form(s.AggregateReply, [Oxs("packet_count", "byte_count", "flow_count")])
+    ),
+    Spoken(OF10, OF10, 3, _entries(s.TableStatsReply, TABLE_STATS10)),
+    Spoken(OF13, OF15, 3, _entries(s.TableStatsReply, TABLE_STATS13)),
+    Spoken(OF10, OF10, 4, _entries(s.PortStatsReply, PORT_STATS10)),
+    Spoken(OF13, OF13, 4, _entries(s.PortStatsReply, PORT_STATS13)),
+    Spoken(OF14, OF15, 4, _entries(s.PortStatsReply, PORT_STATS14)),
+    Spoken(OF10, OF10, 5, _entries(s.QueueStatsReply, QUEUE10)),
+    Spoken(OF13, OF13, 5, _entries(s.QueueStatsReply, QUEUE13)),
+    Spoken(OF14, OF15, 5, _entries(s.QueueStatsReply, QUEUE14)),
+    nicira(OF10, OF10, 7, _entries(s.GroupStatsReply, GROUP_STATS13)),
+    Spoken(OF13, OF15, 6, _entries(s.GroupStatsReply, GROUP_STATS13)),
+    nicira(OF10, OF10, 8, _entries(s.GroupDescReply, GROUP_DESC15)),
+    Spoken(OF13, OF14, 7, _entries(s.GroupDescReply, GROUP_DESC11)),
+    Spoken(OF15, OF15, 7, _entries(s.GroupDescReply, GROUP_DESC15)),
+    nicira(OF10, OF10, 9, GROUP_FEATURES),
+    Spoken(OF13, OF15, 8, GROUP_FEATURES),
+    Spoken(OF13, OF15, 9, _entries(s.MeterStatsReply, METER_STATS)),
+    Spoken(OF13, OF15, 10, _entries(s.MeterConfigReply, METER_CONFIG)),
+    Spoken(OF13, OF15, 11, METER_FEATURES),
+    Spoken(OF13, OF15, 12, _entries(s.TableFeaturesReply, TABLE_FEATURES)),
+    Spoken(OF10, OF10, 13, _entries(s.PortDescReply, PORT10)),
+    Spoken(OF13, OF13, 13, _entries(s.PortDescReply, PORT11)),
+    Spoken(OF14, OF15, 13, _entries(s.PortDescReply, PORT14)),
+    Spoken(OF14, OF15, 14, _entries(s.TableDescReply, TABLE_DESC14)),
+    Spoken(OF14, OF15, 15, _entries(s.QueueDescReply, QUEUE_DESC14)),
+)
 
 
-def _both(number: int, request: Form, reply: Form) -> dict[StatsKey, Form]:
-    """A pair that is the same in both versions."""
-    return {
-        StatsKey(version, is_reply, number): form
-        for version in (OF10, OF13)
-        for is_reply, form in ((False, request), (True, reply))
-    }
+def _keys(spoken: Spoken, reply: bool) -> Iterator[StatsKey]:
+    for version in VERSIONS:
+        if spoken.first <= version <= spoken.last:
+            if spoken.vendor:
+                yield StatsKey(version, reply, VENDOR_STATS, spoken.vendor, spoken.type)
+            else:
+                yield StatsKey(version, reply, spoken.type)
 
 
 STATS_FORMS: Final[dict[StatsKey, Form]] = {
-    **_both(0, Form(s.DescRequest, []), Form(s.DescReply, [_DESC])),
-    **_filters(s.FlowStatsRequest),
-    **_filters(s.AggregateRequest),
-    StatsKey(OF10, True, 1): _entries(s.FlowStatsReply, _FLOW10),
-    StatsKey(OF10, True, VENDOR_STATS, NX_VENDOR, 0): _entries(s.FlowStatsReply, _NX_FLOW, "nx"),
-    StatsKey(OF13, True, 1): _entries(s.FlowStatsReply, _FLOW13),
-    StatsKey(OF10, True, 2): Form(s.AggregateReply, _AGGREGATE),
-    StatsKey(OF13, True, 2): Form(s.AggregateReply, _AGGREGATE),
-    StatsKey(OF10, True, VENDOR_STATS, NX_VENDOR, 1): Form(
-        s.AggregateReply, _AGGREGATE, variant="nx"
-    ),
-    StatsKey(OF10, False, 3): Form(s.TableStatsRequest, []),
-    StatsKey(OF13, False, 3): Form(s.TableStatsRequest, []),
-    StatsKey(OF10, True, 3): _entries(s.TableStatsReply, _TABLE10),
-    StatsKey(OF13, True, 3): _entries(s.TableStatsReply, _TABLE13),
-    StatsKey(OF10, False, 4): Form(s.PortStatsRequest, [Row("port_no:H 6x")]),
-    StatsKey(OF13, False, 4): Form(s.PortStatsRequest, [Row("port_no:port 4x")]),
-    StatsKey(OF10, True, 4): _entries(s.PortStatsReply, _PORT_STATS10),
-    StatsKey(OF13, True, 4): _entries(s.PortStatsReply, _PORT_STATS13),
-    StatsKey(OF10, False, 5): Form(s.QueueStatsRequest, [Row("port_no:H 2x queue_id:I")]),
-    StatsKey(OF13, False, 5): Form(s.QueueStatsRequest, [Row("port_no:port queue_id:I")]),
-    StatsKey(OF10, True, 5): _entries(s.QueueStatsReply, _QUEUE10),
-    StatsKey(OF13, True, 5): _entries(s.QueueStatsReply, _QUEUE13),
-    StatsKey(OF13, False, 6): Form(s.GroupStatsRequest, [Row("group_id:I 4x")]),
-    StatsKey(OF13, True, 6): _entries(s.GroupStatsReply, _GROUP_STATS),
-    StatsKey(OF13, False, 7): Form(s.GroupDescRequest, []),
-    StatsKey(OF13, True, 7): _entries(s.GroupDescReply, _GROUP_DESC),
-    StatsKey(OF13, False, 8): Form(s.GroupFeaturesRequest, []),
-    StatsKey(OF13, True, 8): Form(
-        s.GroupFeatures,
-        [Row(f"types:I capabilities:I {_four('max_groups')} {_four('actions')}")],
-        _group_features_in,
-        _group_features_out,
-    ),
-    StatsKey(OF13, False, 11): Form(s.MeterFeaturesRequest, []),
-    StatsKey(OF13, True, 11): Form(
-        s.MeterFeatures,
-        [Row("max_meter:I band_types:I capabilities:I max_bands:B max_color:B 2x")],
-    ),
-    StatsKey(OF13, False, 12): Form(s.TableFeaturesRequest, [Data("data")]),
-    StatsKey(OF13, True, 12): _entries(s.TableFeaturesReply, _TABLE_FEATURES),
-    StatsKey(OF10, False, 13): Form(s.PortDescRequest, []),
-    StatsKey(OF13, False, 13): Form(s.PortDescRequest, []),
-    StatsKey(OF10, True, 13): _entries(s.PortDescReply, PORT10),
-    StatsKey(OF13, True, 13): _entries(s.PortDescReply, PORT13),
+    key: each.form
+    for reply, rows in ((False, _REQUESTS), (True, _REPLIES))
+    for each in rows
+    for key in _keys(each, reply)
 }
 """The layout of each multipart message by what tells it."""
-

@@ -15,6 +15,7 @@ from ovsct.openflow.text.flow_text import parse_flow
 from ovsct.openflow.wire.codec import decode, encode, split
 from ovsct.openflow.wire.errors import NUMBERS, WireError
 from ovsct.openflow.wire.messages import EchoReply, EchoRequest, FlowMod, FlowModTableId, Hello
+from ovsct.openflow.wire.numbers import VERSIONS
 from tests.openflow.flow_lines import ACTIONS, MATCHES
 from tests.openflow.wire.messages import every
 
@@ -41,7 +42,7 @@ def _flow_mods(version: int) -> list[bytes]:
 def _corpus() -> list[bytes]:
     return [
         data
-        for version in (1, 4)
+        for version in VERSIONS
         for data in (
             *(encode(body, version, 7, table_ids=True) for body in every(version)),
             *_flow_mods(version),

@@ -11,10 +11,11 @@ from ovsct.openflow.wire.errors import NUMBERS, WireError, pack_error, unpack_er
 from ovsct.openflow.wire.forms import FORMS
 from ovsct.openflow.wire.messages import EchoRequest, Hello
 from ovsct.openflow.wire.multipart import FlowStatsReply
+from ovsct.openflow.wire.numbers import VERSIONS
 from ovsct.openflow.wire.stats_forms import STATS_FORMS
 from tests.openflow.wire.messages import every
 
-CASES = [(version, body) for version in (1, 4) for body in every(version)]
+CASES = [(version, body) for version in VERSIONS for body in every(version)]
 NAMES = [f"{version}-{type(body).__name__}-{n}" for n, (version, body) in enumerate(CASES)]
 
 
@@ -45,11 +46,11 @@ def test_every_layout_has_its_example() -> None:
     forms = [*FORMS.items(), *STATS_FORMS.items()]
     layouts = {(key.version, form.make, form.variant) for key, form in forms}
     missing = {(version, make.__name__) for version, make, variant in layouts - shown}
-    # Requests and replies of aggregates and of table features that others show as well.
-    assert missing == {(1, "AggregateRequest"), (4, "TableFeaturesReply")}
+    # The aggregates of flows in the standard's form of 1.0, which others show as well.
+    assert missing == {(1, "AggregateRequest")}
 
 
-@pytest.mark.parametrize("version", [1, 4])
+@pytest.mark.parametrize("version", VERSIONS)
 def test_errors_there_and_back(version: int) -> None:
     names = [name for name, numbers in NUMBERS.items() if version in numbers]
     assert len(names) >= 100
@@ -60,7 +61,7 @@ def test_errors_there_and_back(version: int) -> None:
 
 
 @pytest.mark.real_ovs
-@pytest.mark.parametrize("version", [1, 4])
+@pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize(
     "name", ["OFPBRC_BAD_LEN", "OFPBMC_BAD_PREREQ", "OFPBAC_BAD_SET_MASK", "NXBAC_BAD_CONJUNCTION"]
 )
