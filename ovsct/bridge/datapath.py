@@ -57,6 +57,14 @@ Compiled: TypeAlias = tuple[tuple[Executor, Any], ...]
 Compiler: TypeAlias = Callable[[Any, Compiled, bool], tuple[Executor, Any]]
 
 
+def _ids(flow: odp.Megaflow) -> tuple[int, ...]:
+    """The recirculation ids that a megaflow holds: those it leads to, and its own (OVS
+    ofproto-dpif-upcall.c, ``key_recirc_id``).
+    """
+    own = (flow.key & _RECIRC_MASK) >> _RECIRC_SHIFT
+    return (*flow.recirc_ids, own) if own else flow.recirc_ids
+
+
 class Datapath:
     """Megaflows and their execution.
 
@@ -99,6 +107,8 @@ class Datapath:
         self._fdb_version = bridge.fdb.version
         self._tables_version = -1
         self._now = 0.0
+        self._changed_at_once = False
+        """Whether the last packet changed the tables in the slow path, not by the cache."""
         self._ident = 0
         self.policers = Policers(bridge.meters)
         self._compilers: dict[type, Compiler] = {
@@ -206,7 +216,11 @@ class Datapath:
         # vswitchd sends it back in one piece.
         packet.pieces = ()
         self.bridge.fdb.expire(run.now)
+        tables = self.bridge.flow_tables
+        version = tables.version
         translation = translate(self.bridge, packet.key, run.now, trace=run.steps is not None)
+        if tables.version != version:
+            self._changed_at_once = True
         if run.steps is not None:
             run.note(Via.SLOW, StepKind.UPCALL, format_key(packet.key, packet.key))
             run.steps.extend(translation.steps)
@@ -225,8 +239,12 @@ class Datapath:
         tables, fdb = self.bridge.flow_tables, self.bridge.fdb
         if tables.version != self._tables_version:
             tables.begin(now)
+            # A packet that changed the tables in the slow path is counted behind its change.
+            late = [f for f in self._all() if f.used == then] if self._changed_at_once else []
+            self._changed_at_once = False
             for flow in self._all():
-                self._settle(flow)
+                if flow not in late:
+                    self._settle(flow)
             for old, new in tables.changes:
                 counted = self._counted.pop(old, None)
                 if new is not None and counted is not None:
@@ -234,16 +252,23 @@ class Datapath:
             tables.changes.clear()
             self._tables_version = tables.version
             self._fdb_version = fdb.version
-            self._revalidate(list(self._all()), then)
+            self._revalidate(list(self._all()), then, late)
         elif fdb.version != self._fdb_version:
             self._fdb_version = fdb.version
             self._revalidate([flow for flow in self._all() if flow.learned], then)
 
-    def _revalidate(self, flows: Sequence[odp.Megaflow], now: float) -> None:
-        """Decide again for `flows`: what is masked otherwise goes, the rest is changed in place."""
+    def _revalidate(
+        self, flows: Sequence[odp.Megaflow], now: float, late: Sequence[odp.Megaflow] = ()
+    ) -> None:
+        """Decide again for `flows`: what is masked otherwise goes, the rest is changed in place.
+
+        What those in `late` have served goes to the flows that are behind them from now on.
+        """
         for flow in flows:
             translation = translate(self.bridge, flow.packet_key, now, side_effects=False)
             fresh = translation.megaflow
+            if flow in late:
+                flow.rules = fresh.rules
             if fresh.mask & ~flow.mask or translation.avoid_caching:
                 self.remove(flow)
                 continue
@@ -271,13 +296,20 @@ class Datapath:
         for effect in effects:
             self.bridge.flow_tables.apply(effect, packet.key & 0xFFF, run.now)
 
+    def _change_at_once(self, packet: Packet, effects: Sequence[Effect], run: Run) -> None:
+        version = self.bridge.flow_tables.version
+        self._change_tables(packet, effects, run)
+        if self.bridge.flow_tables.version != version:
+            self._changed_at_once = True
+
     def _ready(self, flow: odp.Megaflow) -> None:
         flow.compiled = self.compile(flow.actions)
         before: list[tuple[Executor, Any]] = []
         if flow.learned:
             before.append((self._learn, flow.learned))
         if flow.effects:
-            before.append((self._change_tables, flow.effects))
+            change = self._change_tables if flow.slow is None else self._change_at_once
+            before.append((change, flow.effects))
         flow.before = tuple(before)
 
     def _trace(self, flow: odp.Megaflow, run: Run) -> None:
@@ -289,7 +321,7 @@ class Datapath:
     def install(self, flow: odp.Megaflow) -> None:
         """Put a megaflow into the cache, or where `on_install` says."""
         self._ready(flow)
-        self.bridge.recirc.hold(flow.recirc_ids)
+        self.bridge.recirc.hold(_ids(flow))
         if not self._place(flow):
             self._forget(flow)
             return
@@ -336,7 +368,7 @@ class Datapath:
 
     def _forget(self, flow: odp.Megaflow) -> None:
         """Nobody keeps it any more: its recirculation ids go, its flows keep what it counted."""
-        self.bridge.recirc.release(flow.recirc_ids)
+        self.bridge.recirc.release(_ids(flow))
         self._settle(flow)
 
     def _settle(self, flow: odp.Megaflow) -> None:
@@ -358,10 +390,14 @@ class Datapath:
             flow.counted_packets += packets
             flow.counted_bytes += size
 
-    def flow_counts(self) -> dict[Flow, tuple[int, int]]:
-        """Packets and bytes of every OpenFlow flow that was hit, in (n_packets, n_bytes)."""
+    def credit(self) -> None:
+        """Credit the flows behind all megaflows, as before something else changes the tables."""
         for flow in self.megaflows():
             self._settle(flow)
+
+    def flow_counts(self) -> dict[Flow, tuple[int, int]]:
+        """Packets and bytes of every OpenFlow flow that was hit, in (n_packets, n_bytes)."""
+        self.credit()
         return dict(self._counted)
 
     def table_counts(self) -> dict[int, tuple[int, int]]:

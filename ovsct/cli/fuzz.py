@@ -28,7 +28,7 @@ if TYPE_CHECKING:
               help="Processes to run on.")  # fmt: skip
 @click.option("--executor", metavar="dask:ADDRESS", help="Run on a dask cluster instead.")
 @click.option(
-    "--profile", type=click.Choice(["all", "conntrack"]), default="all", show_default=True,
+    "--profile", type=click.Choice(["all", "conntrack", "wide"]), default="all", show_default=True,
     help="What cases are mostly about.",
 )
 def fuzz(

@@ -33,7 +33,7 @@ MAX_EXAMPLES: Final = 5
 @click.option("--seed", type=int, default=1, show_default=True, help="Of generated cases.")
 @click.option("--first", type=click.IntRange(0), default=0, help="Number of the first case.")
 @click.option(
-    "--profile", type=click.Choice(["all", "conntrack"]), default="all", show_default=True,
+    "--profile", type=click.Choice(["all", "conntrack", "wide"]), default="all", show_default=True,
     help="What generated cases are mostly about.",
 )
 @click.option(

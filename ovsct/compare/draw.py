@@ -86,6 +86,12 @@ class Dice:
 
     random: Random
     conntrack: bool = False
+    wide: bool = False
+    changes: bool = False
+    """Whether flows, links and what NORMAL knows may change while packets run."""
+    without: frozenset[str] = frozenset()
+    """Names of rows that are not drawn."""
+    learns: int = 0
     groups: dict[int, str] = field(default_factory=dict)
     meters: list[int] = field(default_factory=list)
     source: dict[int, str] = field(default_factory=dict)

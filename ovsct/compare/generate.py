@@ -14,6 +14,7 @@ from ovsct.compare import draw
 from ovsct.compare.case import Case
 from ovsct.compare.draw import TABLES, Dice, Facts
 from ovsct.compare.generate_actions import draw_actions
+from ovsct.compare.generate_flow import draw_changes, draw_flow, without_forks
 from ovsct.compare.generate_groups import draw_groups, draw_meters
 from ovsct.compare.generate_match import draw_match
 from ovsct.compare.generate_talk import draw_shots
@@ -26,6 +27,8 @@ class Profile(StrEnum):
     """Everything that is modelled."""
     CONNTRACK = "conntrack"
     """Connection tracking, NAT and recirculation."""
+    WIDE = "wide"
+    """Every action as often as any other, behind flows that match nearly everything."""
 
 
 _NATS: Final = (
@@ -67,29 +70,48 @@ _ENTRIES: Final = (
 """The flows of a small firewall, so that connections come about whatever else is drawn."""
 
 
-def generate(seed: int, number: int, profile: Profile = Profile.ALL) -> Case:
-    """Case `number` (from 0) of a campaign."""
-    dice = Dice(Random(f"{seed}/{number}/{profile}"), profile is Profile.CONNTRACK)
+def generate(
+    seed: int,
+    number: int,
+    profile: Profile = Profile.ALL,
+    without: frozenset[str] = frozenset(),
+) -> Case:
+    """Case `number` (from 0) of a campaign.
+
+    `without` holds names of what is not to be drawn: actions (``generate_actions.ROWS``), and
+    ``normal``, ``groups``, ``meters``, ``fragments``, ``changes`` and ``write_actions``.
+    """
+    dice = Dice(
+        Random(f"{seed}/{number}/{profile}"), profile is Profile.CONNTRACK,
+        profile is Profile.WIDE, without=without,
+    )  # fmt: skip
     mode = dice.pick(("normal", "normal", "nx-match", "drop"))
-    fragments = dice.chance(0.12)
-    sets = dice.chance(0.2)
-    groups = draw_groups(dice) if dice.chance(0.3) else []
-    meters = draw_meters(dice) if dice.chance(0.05) else []
-    flows = _flows(dice, sets)
+    dice.changes = dice.chance(0.25) and "changes" not in without
+    fragments = dice.chance(0.12) and "fragments" not in without
+    sets = dice.chance(0.2) and "write_actions" not in without
+    groups = draw_groups(dice) if dice.chance(0.3) and "groups" not in without else []
+    meters = draw_meters(dice) if dice.chance(0.05) and "meters" not in without else []
+    flows, facts = _flows(dice, sets)
+    shots = draw_shots(dice, fragments)
+    if dice.changes:
+        shots = draw_changes(dice, shots, flows, facts, sets)
     return Case(
         flows=tuple(flows),
         groups=tuple(groups),
         meters=tuple(meters),
-        shots=draw_shots(dice, fragments),
+        shots=shots,
         fragments=mode if fragments else "normal",
         title=f"seed {seed}, case {number}, profile {profile}",
     )
 
 
-def _flows(dice: Dice, sets: bool) -> list[str]:
+def _flows(dice: Dice, sets: bool) -> tuple[list[str], dict[str, Facts]]:
+    """The flows of a case, and what is known of the packets of some."""
     zone = dice.pick(("", ",zone=1", ",zone=2"))
     gateway = dice.chance(0.65 if dice.conntrack else 0.3)
-    lines = [entry.format(zone=zone) for entry in _ENTRIES if dice.chance(0.75)]
+    entries = 0.3 if dice.wide else 0.75
+    lines = [entry.format(zone=zone) for entry in _ENTRIES if dice.chance(entries)]
+    known = {}
     if gateway:
         lines += _gateway(dice)
     # No two priorities of a table are alike: which of two overlapping flows wins is undefined.
@@ -97,10 +119,14 @@ def _flows(dice: Dice, sets: bool) -> list[str]:
         table = dice.pick((1, 2, 2, 3, 4, 0) if gateway else (0, 0, 1, 1, 1, 2, 2, 3, 4))
         priority = number + (100 if gateway and dice.chance(0.6) else 30000)
         words, facts = draw_match(dice, table)
-        lines.append(_flow(dice, table, priority, words, facts, sets))
+        lines.append(draw_flow(dice, table, priority, words, facts, sets))
+        known[lines[-1]] = facts
     if dice.chance(0.12):
         lines += _conjunction(dice)
-    return lines if not sets else [_without_forks(line) for line in lines]
+    if sets:
+        known = {without_forks(line): facts for line, facts in known.items()}
+        lines = [without_forks(line) for line in lines]
+    return lines, known
 
 
 def _gateway(dice: Dice) -> list[str]:
@@ -122,17 +148,6 @@ def _gateway(dice: Dice) -> list[str]:
     return lines
 
 
-def _flow(
-    dice: Dice, table: int, priority: int, words: list[str], facts: Facts, sets: bool
-) -> str:
-    head = [f"table={table}", f"priority={priority}"]
-    cookie = dice.pick(draw.COOKIES)
-    if cookie:
-        head.append(f"cookie={cookie:#x}")
-    actions = draw_actions(dice, facts, sets)
-    return ",".join([*head, *words, f"actions={actions}"])
-
-
 def _conjunction(dice: Dice) -> list[str]:
     """A conjunctive match over addresses and ports, and what it leads to."""
     table = dice.number(0, TABLES - 1)
@@ -148,12 +163,3 @@ def _conjunction(dice: Dice) -> list[str]:
     ]
     actions = draw_actions(dice, Facts(table=table, dl_type=draw.IPV4), sets=False)
     return [*lines, f"{head},conj_id={number},ip,actions={actions}"]
-
-
-def _without_forks(line: str) -> str:
-    """No ct() with a table where action sets are used: it kills the program (see excluded)."""
-    match, _, actions = line.partition("actions=")
-    for table in range(TABLES):
-        actions = actions.replace(f",table={table}", "").replace(f"ct(table={table})", "ct")
-        actions = actions.replace(f"table={table},", "")
-    return f"{match}actions={actions}"

@@ -18,9 +18,10 @@ Drawn = tuple[str, Facts]
 class Row:
     """An action: its weight (in the profile ``all`` and in ``conntrack``), when it fits, its text.
 
-    `draw` gives the text and the facts behind it.
+    `draw` gives the text and the facts behind it. By its `name` an action can be left out.
     """
 
+    name: str
     weight: int
     ct_weight: int
     fits: Fits
@@ -73,6 +74,7 @@ _PLACES: Final[tuple[tuple[int, Callable[[Dice], str]], ...]] = (
     (3, lambda d: f"output(port={d.number(1, 5)},max_len={d.pick((14, 40, 60, 200, 65535))})"),
     (1, lambda d: f"enqueue:{d.number(1, 4)}:{d.number(0, 2)}"),
 )
+_NORMAL: Final = (10, lambda d: "normal")
 _CONTROLLER: Final = (
     "controller", "controller:20", "controller(max_len=60)", "controller(reason=no_match)",
     "controller(reason=invalid_ttl,max_len=10)", "controller(id=1)",
@@ -85,6 +87,8 @@ _SIMPLE: Final = _PLACES[:6]
 
 def _output(dice: Dice, facts: Facts) -> Drawn:
     places = _SIMPLE if facts.nested == "write_actions" else _PLACES
+    if dice.changes and "normal" not in dice.without:
+        places = (*places, _NORMAL)
     return dice.weighted(places)(dice), facts
 
 
@@ -299,42 +303,110 @@ def _fin_timeout(dice: Dice, facts: Facts) -> Drawn:
     return f"fin_timeout({dice.pick(('idle_timeout=60', 'hard_timeout=90'))})", facts
 
 
+# -- learning ------------------------------------------------------------------------------------
+
+_LEARNED: Final[tuple[tuple[Fits, str], ...]] = (
+    (_any, "NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[]"),
+    (_any, "NXM_OF_IN_PORT[]"),
+    (_any, "NXM_NX_REG1[0..15]=NXM_OF_IN_PORT[]"),
+    (_any, "NXM_OF_VLAN_TCI[0..11],NXM_OF_ETH_SRC[]"),
+    (_any, "NXM_NX_REG0[0..3]=5,NXM_OF_ETH_DST[]"),
+    (_any, "NXM_NX_CT_MARK[0..7]"),
+    (lambda f: f.dl_type == IPV4, "eth_type=0x800,NXM_OF_IP_SRC[]=NXM_OF_IP_DST[]"),
+    (lambda f: f.dl_type == IPV4, "eth_type=0x800,NXM_OF_IP_DST[0..7]=NXM_OF_IP_SRC[0..7]"),
+    (lambda f: f.dl_type == IPV4, "eth_type=0x800,ip_dst=10.0.0.1,NXM_OF_IP_PROTO[]"),
+    (lambda f: f.dl_type == IPV4, "eth_type=0x800,NXM_NX_IP_TTL[0..3]"),
+    (lambda f: f.dl_type == IPV4, "eth_type=0x800,NXM_NX_IP_ECN[],NXM_OF_IP_TOS[]"),
+    (lambda f: f.dl_type == IPV6, "eth_type=0x86dd,NXM_NX_IPV6_SRC[]=NXM_NX_IPV6_DST[]"),
+    (lambda f: f.dl_type == IPV4 and f.proto == 6,
+     "eth_type=0x800,nw_proto=6,NXM_OF_TCP_SRC[]=NXM_OF_TCP_DST[]"),
+    (lambda f: f.dl_type == IPV4 and f.proto == 17,
+     "eth_type=0x800,nw_proto=17,NXM_OF_IP_SRC[],NXM_OF_UDP_DST[]=NXM_OF_UDP_SRC[]"),
+)  # fmt: skip
+_TAUGHT: Final = (
+    "output:NXM_NX_REG0[]", "output:NXM_OF_IN_PORT[]", "output:NXM_NX_REG1[0..15]",
+    "load:5->NXM_OF_ETH_DST[0..7],output:NXM_OF_IN_PORT[]", "load:3->NXM_NX_REG2[]",
+    "load:NXM_OF_IN_PORT[]->NXM_NX_REG0[0..15],output:NXM_OF_IN_PORT[]",
+)  # fmt: skip
+_LEARN_TABLES: Final = (TABLES, TABLES + 1)
+"""Tables that hold what is learned and nothing else."""
+
+
+def _learn(dice: Dice, facts: Facts) -> Drawn:
+    """learn(), and mostly a look at what was learned before.
+
+    Each has a priority of its own: what one learns has one mask, and so never overlaps.
+    """
+    if not dice.changes:
+        return "debug_slow", facts
+    dice.learns += 1
+    table = dice.pick(_LEARN_TABLES)
+    parts = [f"table={table}", f"priority={dice.learns}"]
+    if dice.chance(0.3):
+        parts.append(f"cookie={dice.pick((1, 2))}")
+    for word, share in (("idle_timeout", 0.3), ("hard_timeout", 0.2), ("fin_idle_timeout", 0.1)):
+        if dice.chance(share):
+            parts.append(f"{word}={dice.pick((1, 5, 30, 100))}")
+    if dice.chance(0.15):
+        parts.append("cookie=7,delete_learned" if not dice.chance(0.3) else "send_flow_rem")
+    elif dice.chance(0.2):
+        parts.append(f"limit={dice.pick((1, 2, 3))}")
+    elif dice.chance(0.1):
+        parts.append("result_dst=NXM_NX_REG5[3]")
+    parts.append(dice.pick([text for fits, text in _LEARNED if fits(facts)]))
+    parts.append(dice.pick(_TAUGHT))
+    after = f",resubmit(,{table})" if dice.chance(0.7) else ""
+    return f"learn({','.join(parts)}){after}", facts
+
+
+_DEC_TTL: Final = ("dec_ttl", "dec_ttl", "dec_ttl(0)", "dec_ttl(0,1)")
+
 _MISFITS: Final = ("dec_ttl", "dec_mpls_ttl", "mod_nw_src:1.1.1.1", "mod_tp_dst:80")
 """Actions that OpenFlow 1.0 takes whatever the match says."""
 
 ROWS: Final = (
-    Row(30, 26, _any, _output),
-    Row(3, 1, _any, _controller),
-    Row(16, 8, _any, _set_field),
-    Row(6, 3, _not_in_set, _move),
-    Row(2, 1, _not_in_set, _push),
-    Row(2, 1, _not_in_set, _pop),
-    Row(4, 2, lambda f: f.tags < 2 and not f.old, _push_vlan),
-    Row(2, 1, lambda f: f.tags > 0 or f.old, _pop_vlan),
-    Row(1, 1, lambda f: f.old, _text(lambda d: d.pick(_MISFITS))),
-    Row(2, 0, _any, _push_mpls),
-    Row(6, 0, _mpls, _pop_mpls),
-    Row(2, 0, _mpls, _text(lambda d: f"set_mpls_ttl({d.pick((64, 1, 0))})")),
-    Row(2, 0, _mpls, _text(lambda d: "dec_mpls_ttl")),
-    Row(4, 2, _ip, _text(lambda d: d.pick(("dec_ttl", "dec_ttl", "dec_ttl(0)", "dec_ttl(0,1)")))),
-    Row(1, 1, _any, _text(lambda d: "set_queue:1")),
-    Row(1, 1, _not_in_set, _text(lambda d: "pop_queue")),
-    Row(9, 9, lambda f: _deeper(f) and _not_in_set(f), _resubmit),
-    Row(22, 42, lambda f: f.ip and f.nested != "bucket", ct),
-    Row(3, 5, _not_in_set, _text(lambda d: "ct_clear")),
-    Row(5, 6, lambda f: _no_nest(f) and _not_in_set(f), _clone),
-    Row(2, 1, _not_in_set, _check_pkt_larger),
-    Row(1, 1, _not_in_set, _text(lambda d: f"note:{d.pick(('00', '01.02.03', '0a'))}")),
-    Row(1, 1, lambda f: not f.nested, _text(lambda d: "exit")),
-    Row(4, 3, lambda f: f.nested != "bucket", _group),
-    Row(1, 1, _not_in_set, _multipath),
-    Row(1, 1, _not_in_set, _bundle),
-    Row(1, 0, _not_in_set, _sample),
-    Row(1, 1, lambda f: f.ip and f.proto == 6 and _not_in_set(f), _fin_timeout),
-    Row(1, 1, _not_in_set, _text(lambda d: "debug_recirc")),
-    Row(1, 0, _not_in_set, _text(lambda d: "debug_slow")),
+    Row("output", 30, 26, _any, _output),
+    Row("controller", 3, 1, _any, _controller),
+    Row("set_field", 16, 8, _any, _set_field),
+    Row("move", 6, 3, _not_in_set, _move),
+    Row("push", 2, 1, _not_in_set, _push),
+    Row("pop", 2, 1, _not_in_set, _pop),
+    Row("push_vlan", 4, 2, lambda f: f.tags < 2 and not f.old, _push_vlan),
+    Row("pop_vlan", 2, 1, lambda f: f.tags > 0 or f.old, _pop_vlan),
+    Row("misfit", 1, 1, lambda f: f.old, _text(lambda d: d.pick(_MISFITS))),
+    Row("push_mpls", 2, 0, _any, _push_mpls),
+    Row("pop_mpls", 6, 0, _mpls, _pop_mpls),
+    Row("set_mpls_ttl", 2, 0, _mpls, _text(lambda d: f"set_mpls_ttl({d.pick((64, 1, 0))})")),
+    Row("dec_mpls_ttl", 2, 0, _mpls, _text(lambda d: "dec_mpls_ttl")),
+    Row("dec_ttl", 4, 2, _ip, _text(lambda d: d.pick(_DEC_TTL))),
+    Row("set_queue", 1, 1, _any, _text(lambda d: "set_queue:1")),
+    Row("pop_queue", 1, 1, _not_in_set, _text(lambda d: "pop_queue")),
+    Row("resubmit", 9, 9, lambda f: _deeper(f) and _not_in_set(f), _resubmit),
+    Row("ct", 22, 42, lambda f: f.ip and f.nested != "bucket", ct),
+    Row("ct_clear", 3, 5, _not_in_set, _text(lambda d: "ct_clear")),
+    Row("clone", 5, 6, lambda f: _no_nest(f) and _not_in_set(f), _clone),
+    Row("check_pkt_larger", 2, 1, _not_in_set, _check_pkt_larger),
+    Row("note", 1, 1, _not_in_set, _text(lambda d: f"note:{d.pick(('00', '01.02.03', '0a'))}")),
+    Row("exit", 1, 1, lambda f: not f.nested, _text(lambda d: "exit")),
+    Row("group", 4, 3, lambda f: f.nested != "bucket", _group),
+    Row("multipath", 1, 1, _not_in_set, _multipath),
+    Row("bundle", 1, 1, _not_in_set, _bundle),
+    Row("sample", 1, 0, _not_in_set, _sample),
+    Row("fin_timeout", 1, 1, lambda f: f.ip and f.proto == 6 and _not_in_set(f), _fin_timeout),
+    Row("debug_recirc", 1, 1, _not_in_set, _text(lambda d: "debug_recirc")),
+    Row("learn", 5, 4, lambda f: _not_in_set(f) and not f.old, _learn),
+    Row("debug_slow", 1, 0, _not_in_set, _text(lambda d: "debug_slow")),
 )
 """The actions of a list. Instructions follow in :func:`draw_actions`."""
+
+
+_OFTEN: Final = frozenset({"output", "ct", "set_field"})
+
+
+def _weight(dice: Dice, row: Row) -> int:
+    if dice.wide:
+        return 4 if row.name in _OFTEN else 1
+    return row.ct_weight if dice.conntrack else row.weight
 
 
 def draw_list(dice: Dice, facts: Facts, most: int) -> tuple[list[str], Facts]:
@@ -342,18 +414,21 @@ def draw_list(dice: Dice, facts: Facts, most: int) -> tuple[list[str], Facts]:
     found = []
     for _ in range(dice.number(0, most)):
         rows = [
-            (row.ct_weight if dice.conntrack else row.weight, row)
+            (_weight(dice, row), row)
             for row in ROWS
-            if row.fits(facts)
+            if row.fits(facts) and row.name not in dice.without
         ]
         text, facts = dice.weighted(rows).draw(dice, facts)
         found.append(text)
     return found, facts
 
 
-def draw_actions(dice: Dice, facts: Facts, sets: bool) -> str:
-    """The whole action part of a flow, instructions included; action sets only with `sets`."""
-    facts = facts.but(old=dice.chance(0.12))
+def draw_actions(dice: Dice, facts: Facts, sets: bool, old: bool = True) -> str:
+    """The whole action part of a flow, instructions included; action sets only with `sets`.
+
+    Without `old` it is one that OpenFlow 1.3 and later can say.
+    """
+    facts = facts.but(old=old and dice.chance(0.12))
     parts, facts = draw_list(dice, facts, 5)
     if dice.meters and not facts.old and dice.chance(0.4):
         parts.insert(0, f"meter:{dice.pick(dice.meters)}")

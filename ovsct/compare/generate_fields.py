@@ -118,6 +118,11 @@ def _ports(facts: Facts) -> bool:
     return facts.ports
 
 
+def _few_tags(facts: Facts) -> bool:
+    """Whether none is left behind the outer one."""
+    return facts.tags < 2
+
+
 _REG: Final = _masked(3, 0, 1, 2, 3)
 
 SETS: Final = (
@@ -125,7 +130,7 @@ SETS: Final = (
     _set("vlan_vid", _of("0x1005", "0x1007", "0x1005/0x1007"), fits=_WHEN[Prereq.VLAN]),
     _set("vlan_pcp", _of(0, 3, 7)),
     _set("vlan_tci", _of("0x1005", "0x3006"), 1, tags=True),
-    _set("vlan_tci", _of("0", "0x5"), 1, tags=False),
+    _set("vlan_tci", _of("0", "0x5"), 1, _few_tags, tags=False),
     _set("mpls_label", _of(5, 16, 1000)), _set("mpls_tc", _of(0, 5)), _set("mpls_ttl", _of(1, 64)),
     _set("ip_src", _v4, 6), _set("ip_dst", _v4, 6),
     _set("ipv6_src", _v6, 5), _set("ipv6_dst", _v6, 5), _set("ipv6_label", _of("0x1", "0x54321")),
@@ -150,7 +155,7 @@ SETS: Final = (
     _load("NXM_OF_ETH_DST[0..7]", _of(1, 0xFF), _any), _load("reg1[16..31]", _of(0, 1, 2), _any),
     _load("NXM_OF_IP_DST[0..7]", _of(1, 2), _ipv4),
     # OVS takes what is loaded for the whole TCI, and there is no "present" bit in it.
-    _load("NXM_OF_VLAN_TCI[0..11]", _of(5), _any, tags=False),
+    _load("NXM_OF_VLAN_TCI[0..11]", _of(5), _few_tags, tags=False),
     _load("NXM_NX_IP_TTL[]", _of(1, 64), _ip),
     _word("mod_vlan_vid", _of(5, 6), _WHEN[Prereq.VLAN], tags=True),
     _word("mod_vlan_pcp", _of(0, 5), _WHEN[Prereq.VLAN], tags=True),

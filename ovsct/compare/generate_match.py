@@ -225,13 +225,14 @@ def draw_match(dice: Dice, table: int) -> tuple[list[str], Facts]:
     if dice.chance(0.1):
         facts = _tag(dice, words, facts)
     # Only what ct() or its absence can have left is worth a match.
-    if dice.chance((0.65 if table else 0.08) * (1.2 if dice.conntrack else 1)):
+    about = 1.2 if dice.conntrack else 0.3 if dice.wide else 1
+    if dice.chance((0.65 if table else 0.08) * about):
         _, state, ct, inv = dice.weighted([(row[0], row) for row in CT_STATES])
         words.append(f"ct_state={state}")
         facts = facts.but(ct=ct, inv=inv)
     for row in ROWS:
         share = row.share * (0.35 if not table and row.field.startswith("ct_") else 1)
-        if row.fits(facts) and dice.chance(share):
+        if row.fits(facts) and dice.chance(share * (0.3 if dice.wide else 1)):
             if row.field in _NOT_LATER and "nw_frag=later" in words:
                 continue
             if row.field == "vlan_tci" and facts.tags:

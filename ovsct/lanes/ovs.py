@@ -101,6 +101,7 @@ class OvsLane:
             InputError: no such port, or a line that is no change of flows.
         """
         self.now = change.at
+        self.datapath.credit()
         if isinstance(change, LinkChange):
             if change.port not in self._ports:
                 raise self._no_port(change.port, "change")

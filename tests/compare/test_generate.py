@@ -12,7 +12,7 @@ from ovsct.compare.excluded import REASONS, Excluded
 from ovsct.compare.generate import Profile, generate
 from ovsct.compare.scenario import parse_scenario
 from ovsct.errors import InputError
-from ovsct.openflow.actions import Action
+from ovsct.openflow.actions import Action, Ct, WriteActions
 from ovsct.openflow.text.flow_text import read_flows
 from ovsct.openflow.text.group_text import read_groups
 from ovsct.packet.fields import FIELDS
@@ -59,13 +59,32 @@ def test_no_priority_of_a_table_is_there_twice_but_in_conjunctions() -> None:
         assert max(seen.values()) == 1
 
 
+def forks(actions: tuple[Action, ...]) -> bool:
+    return any(
+        (isinstance(action, Ct) and action.table is not None)
+        or forks(getattr(action, "actions", ()))
+        for action in actions
+    )
+
+
 def test_a_set_and_a_fork_are_never_in_one_case() -> None:
     for profile, number in CASES:
-        case = generate(1, number, profile)
-        text = "\n".join(case.flows)
-        if "write_actions" in text:
-            assert not [line for line in case.flows if "ct(" in line and "table=" in
-                        line.partition("actions=")[2].replace("goto_table", "")]  # fmt: skip
+        flows = read_flows("\n".join(generate(1, number, profile).flows))
+        if any(WriteActions in kinds(flow.actions) for flow in flows):
+            assert not any(forks(flow.actions) for flow in flows)
+
+
+def test_what_is_left_out_is_not_drawn() -> None:
+    without = frozenset({"learn", "normal", "groups", "meters", "changes", "debug_slow"})
+    drawn: Counter[str] = Counter()
+    for number in range(60):
+        case = generate(5, number, Profile.WIDE, without)
+        assert not case.groups and not case.meters
+        assert not any(shot.line.startswith(("link", "flow-mod")) for shot in case.shots)
+        for flow in read_flows("\n".join(case.flows)):
+            drawn.update(kind.__name__ for kind in kinds(flow.actions).elements())
+    assert drawn["Ct"] and drawn["DebugRecirc"]
+    assert not drawn["Learn"] and not drawn["DebugSlow"] and not drawn["Meter"]
 
 
 def test_every_field_is_matched_on_or_excluded_by_name() -> None:
