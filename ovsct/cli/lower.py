@@ -15,7 +15,9 @@ from ovsct.errors import InputError
 from ovsct.lane import Arrival, Lane
 from ovsct.lanes.make import close, make
 
-_LANE_FOR: Final = {"odp": "ovs-kernel", "tc": "tc", "nic": "hw"}
+_LANE_FOR: Final = {
+    "odp": "ovs-kernel", "tc": "tc", "tc-show": "tc", "tc-json": "tc", "nic": "hw",
+}  # fmt: skip
 """The lane whose tables are asked for, by what is to be printed."""
 
 
@@ -26,7 +28,7 @@ _LANE_FOR: Final = {"odp": "ovs-kernel", "tc": "tc", "nic": "hw"}
 @click.option("--port", type=int, metavar="N", help="The port of a .pcap, which does not say it.")
 @click.option(
     "--to", required=True, type=click.Choice(list(_LANE_FOR)),
-    help="Datapath flows, tc commands, or NIC rules.",
+    help="Datapath flows, tc commands, what tc filter show prints (in JSON too), or NIC rules.",
 )  # fmt: skip
 @click.option("--lane", metavar="LANE", help="Ask this lane instead of the usual one.")
 def lower(

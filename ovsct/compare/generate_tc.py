@@ -60,7 +60,10 @@ def _transport(dice: Dice, inner: str) -> list[str]:
         if dice.chance(0.4):
             words.append(f"type {dice.pick((8, 0, 3) if inner == 'ip' else (128, 129, 1, 135))}")
         return words
-    if dice.chance(0.4):
+    if dice.chance(0.1):
+        ends = dice.pick(("1-1023", "79-81", "1024-65535", "1000-6000"))
+        words.append(f"{dice.pick(('dst_port', 'src_port'))} {ends}")
+    elif dice.chance(0.4):
         mask = dice.pick(("", "", "/0xffc0", "/0xf000"))
         words.append(f"{dice.pick(('dst_port', 'src_port'))} {dice.pick(draw.PORTS)}{mask}")
     if proto == "tcp" and dice.chance(0.3):
@@ -80,6 +83,11 @@ _ANY_WORDS: Final[tuple[tuple[float, Callable[[Dice], str]], ...]] = (
     (0.1, lambda d: f"ct_zone {d.pick((0, 1, 2))}"),
     (0.1, lambda d: f"ct_mark {d.pick(('0', '5', '5/0xf', '0/0x1'))}"),
     (0.05, lambda d: f"ct_label {d.pick(('01/01', '03', '00/02'))}"),
+    (0.02, lambda d: f"indev p{d.pick((1, 2, 3))}"),
+    (0.04, lambda d: f"enc_key_id {d.pick((7, 8))}"),
+    (0.03, lambda d: f"enc_dst_ip {d.pick(('192.0.2.1', '192.0.2.0/24', '2001:db8::1'))}"),
+    (0.02, lambda d: f"enc_tos {d.pick((4, '0/0x3'))} enc_ttl {d.pick((0, 9, '8/0x8'))}"),
+    (0.01, lambda d: f"enc_dst_port {d.pick((4789, 0))}"),
 )
 
 
@@ -174,17 +182,53 @@ def _pedit(dice: Dice, spot: Spot) -> str:
             f"ip ttl set {dice.pick((5, 64))}", f"ip dst set {dice.pick(draw.V4)}",
             f"ip src set {dice.pick(draw.V4)}", "ip ttl add 255", "ip tos set 16",
             f"eth dst set {dice.pick(draw.MACS)}", f"tcp dport set {dice.pick(draw.PORTS)}",
-            f"udp sport set {dice.pick(draw.PORTS)}",
+            f"udp sport set {dice.pick(draw.PORTS)}", "offset 8 u8 set 0x21",
+            "offset 0 u16 set 0x0010 retain 0xfc", f"offset 16 u32 set {dice.pick(_V4_WORDS)}",
+            "ip ttl invert", "offset 4 u16 clear",
         ))  # fmt: skip
     return f"pedit ex munge {what} pipe"
 
 
+_V4_WORDS: Final = ("0x0a000001", "0x0a000002")
+
+
+def _police(dice: Dice, spot: Spot) -> str:
+    """By length alone: what a bucket holds after a while is for tests with times of their own."""
+    ways = ("drop/pipe", "drop/pipe", "pipe/drop", "continue/pass", "reclassify/pipe")
+    sizes = (60, 68, 78, 100, 1500)
+    return f"police mtu {dice.pick(sizes)} conform-exceed {dice.pick(ways)}"
+
+
+def _tunnel_key(dice: Dice, spot: Spot) -> str:
+    if dice.chance(0.25):
+        return "tunnel_key unset pipe"
+    ends = dice.pick((
+        "src_ip 198.51.100.1 dst_ip 192.0.2.1", "src_ip 198.51.100.1 dst_ip 192.0.3.1",
+        "src_ip 2001:db8::2 dst_ip 2001:db8::1",
+    ))  # fmt: skip
+    key = dice.pick((" id 7", " id 8", ""))
+    return f"tunnel_key set {ends}{key}{dice.pick(('', ' dst_port 4789 tos 4 ttl 9'))} pipe"
+
+
+def _shared(dice: Dice, spot: Spot) -> str:
+    """An action under an index of its own: whoever comes first says what it does."""
+    return dice.pick((
+        "pass index 101", "continue index 102", "vlan push id 7 pipe index 7",
+        "skbedit mark 9 pipe index 9", "police mtu 90 conform-exceed drop/pipe index 11",
+        "mirred egress mirror dev p3 pipe index 12",
+    ))  # fmt: skip
+
+
 _SUMS: Final = ("ip", "ip tcp udp icmp", "ip tcp", "ip udp", "ip4h and tcp and sctp")
-_EDITS: Final = (*("mark 7", "mark 3/7", "priority 1:2") * 10, "queue_mapping 0")
+_EDITS: Final = (
+    *("mark 7", "mark 3/7", "priority 1:2", "inheritdsfield") * 10, "queue_mapping 0",
+)
 """The last one a newer kernel refuses."""
 _VLANS: Final = (
     "vlan push id 7 pipe", "vlan push id 7 priority 3 protocol 802.1ad pipe", "vlan pop pipe",
     "vlan modify id 8 priority 2 pipe",
+    "vlan pop_eth pipe action vlan push_eth dst_mac 02:00:00:00:00:77 src_mac 02:00:00:00:00:78",
+    "vlan push_eth dst_mac 02:00:00:00:00:77 src_mac 02:00:00:00:00:78",
 )  # fmt: skip
 
 Row = tuple[float, Callable[[Dice, Spot], bool], Callable[[Dice, Spot], str]]
@@ -197,6 +241,10 @@ _ACTIONS: Final[tuple[Row, ...]] = (
     (0.05, lambda d, s: True, lambda d, s: d.pick(_VLANS)),
     (0.04, lambda d, s: True,
      lambda d, s: f"skbedit {d.pick(_EDITS)} pipe"),
+    (0.05, lambda d, s: True, _police),
+    (0.06, lambda d, s: True, _tunnel_key),
+    (0.05, lambda d, s: True, _shared),
+    (0.02, lambda d, s: True, lambda d, s: "sample rate 1 group 5 pipe"),
     (0.07, lambda d, s: True, lambda d, s: f"mirred egress mirror dev p3 {_control(d, s)}"),
     (0.03, lambda d, s: True, lambda d, s: "mirred ingress mirror dev p4 pipe"),
     (0.08, lambda d, s: s.ip, _ct),
@@ -298,6 +346,34 @@ def _on_ticks(shots: Iterable[Shot]) -> Iterator[Shot]:
         yield replace(shot, at=before / 100)
 
 
+def _in_a_block(commands: Iterable[str]) -> list[str]:
+    """The same with ports 1 and 2 in one block, which has what port 1 had."""
+    shared = [
+        f"qdisc add dev p{port} {'ingress_block 5 ' if port < 3 else ''}ingress"
+        for port in (1, 2, 3, 4)
+    ]
+    rest = (command for command in commands if " dev p2 ingress" not in command)
+    return [*shared, *(each.replace("dev p1 ingress", "block 5", 1) for each in rest)]
+
+
+def _egress(dice: Dice) -> list[str]:
+    """Filters that packets meet on their way out, ports 2 and 3."""
+    commands = []
+    for port in (2, 3):
+        for prio in range(1, dice.number(1, 2) + 1):
+            where = f"filter add dev p{port} egress prio {prio} protocol ip flower"
+            match, _ = draw_tc_match(dice, "ip")
+            deed = dice.pick((
+                "drop", "pass", "pass", "vlan push id 9 pipe", "mirred egress redirect dev p4",
+                "pedit ex munge ip ttl set 9 pipe action csum ip pipe", "ct zone 1 pipe",
+                "skbedit mark 3 pipe", "mirred egress mirror dev p4 pipe",
+                "mirred ingress redirect dev p4", "police mtu 80 conform-exceed drop/pipe",
+                "vlan pop pipe", "tunnel_key unset pipe",
+            ))  # fmt: skip
+            commands.append(f"{where} {match} action {deed}".replace("flower  ", "flower "))
+    return commands
+
+
 def generate_tc(seed: int, number: int) -> Case:
     """Case `number` (from 0) of a campaign over TC rule sets."""
     dice = Dice(Random(f"{seed}/{number}/tc"), conntrack=True)
@@ -313,6 +389,11 @@ def generate_tc(seed: int, number: int) -> Case:
     commands.append(
         "filter add dev p4 ingress prio 1 protocol ip flower action mirred egress redirect dev p3"
     )
+    if dice.chance(0.15):
+        commands = _in_a_block(commands)
+    elif dice.chance(0.2):
+        commands = [*(f"qdisc add dev p{port} clsact" for port in (1, 2, 3, 4)), *commands]
+        commands += _egress(dice)
     return Case(
         flows=tuple(commands),
         shots=tuple(_on_ticks(draw_shots(dice, fragments=dice.chance(0.12)))),

@@ -222,7 +222,8 @@ class _Run:
 
 
 _FILTER: Final = re.compile(
-    r"^filter (?:parent \S+ )?(?:protocol \S+ )?pref (\d+) \S+ (?:chain (\d+) )?handle (\S+)"
+    r"^filter (?:parent \S+ )?(?:block \d+ )?(?:protocol \S+ )?pref (\d+) \S+"
+    r" (?:chain (\d+) )?handle (\S+)"
 )
 _SENT: Final = re.compile(r"^\s*Sent (\d+) bytes (\d+) pkt \(dropped (\d+), overlimits (\d+)")
 _ON_PORT: Final = re.compile(r"^port (\d+)$")

@@ -39,6 +39,7 @@ from ovsct.packet.packet import parse
 from ovsct.tc.chains import FilterError
 from ovsct.tc.filters import Installed
 from ovsct.tc.ingress import Fate, Result, TcIngress
+from ovsct.tc.text.show import FORMS, listing
 
 _RECIRC: Final = SLOTS["recirc_id"]
 _STATE: Final = SLOTS["ct_state"]
@@ -272,7 +273,8 @@ class TcLane(OvsLane):
         return super().flow_stats()
 
     def lowered(self, to: str) -> list[str]:
-        """What is installed: ``odp`` the megaflows, ``tc`` commands that the real ``tc`` takes.
+        """What is installed: ``odp`` the megaflows, ``tc`` commands that the real ``tc`` takes,
+        ``tc-show`` and ``tc-json`` what ``tc -s filter show`` would print of them.
 
         Megaflows that TC did not get stand at the end of the commands, as comments.
 
@@ -281,9 +283,11 @@ class TcLane(OvsLane):
         """
         if to == "odp":
             return self.dump_flows()
+        if to in FORMS:
+            return list(listing(self.tc.hooks(), to, self.now))
         if to != "tc":
             raise InputError("the lane tc installs nothing of this kind", token=to,
-                             expected="odp or tc")  # fmt: skip
+                             expected="odp, tc, tc-show or tc-json")  # fmt: skip
         return list(self._commands())
 
     def _commands(self) -> Iterator[str]:

@@ -7,6 +7,7 @@ still on it: netfilter's hooks then see a packet that is already tracked.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from ovsct.conntrack.dump import FORMS
@@ -15,9 +16,18 @@ from ovsct.errors import InputError
 from ovsct.lane import STACK, Arrival, Connection, Drop, Event, Outcome, Output, Step, Via
 from ovsct.packet.packet import VLAN_TYPES, parse
 from ovsct.tc.actions import Mirred
-from ovsct.tc.filters import Filter
+from ovsct.tc.filters import Filter, Installed
 from ovsct.tc.ingress import Fate, TcIngress
-from ovsct.tc.text.command import Command, FilterCommand, QdiscCommand, Verb, read_script
+from ovsct.tc.text.command import (
+    ActionCommand,
+    Command,
+    FilterCommand,
+    QdiscCommand,
+    Verb,
+)
+from ovsct.tc.text.forms import read_rules
+from ovsct.tc.text.show import FORMS, listing
+from ovsct.tc.text.write import write_script
 
 _VIA: Final = (Via.TC,)
 _PASSED: Final = (Fate.STACK, Fate.MISS)
@@ -35,7 +45,8 @@ class TcScript:
     """A host whose ports have TC filters and nothing else.
 
     Args:
-        text: ``tc`` commands, one a line; device ``p<n>`` is port n. If none of them adds a
+        text: ``tc`` commands, one a line, or what ``tc filter show`` or ``tc -j filter show``
+            print (:mod:`ovsct.tc.text.forms`); device ``p<n>`` is port n. If none of them adds a
             qdisc, every port has one.
         ports: the ports that are there; None for those that the commands name.
         kernel: whose rules TC and conntrack follow, ``6.1`` or ``6.12``.
@@ -58,7 +69,7 @@ class TcScript:
         trace: bool = False,
         file: str | None = None,
     ) -> None:
-        commands = list(read_script(text, file=file))
+        commands = list(read_rules(text, file=file))
         known = _ports_named(commands) if ports is None else frozenset(ports)
         self.netfilter = netfilter if netfilter is not None else Netfilter(kernel=kernel)
         self.tc = TcIngress(known, self.netfilter)
@@ -97,6 +108,20 @@ class TcScript:
         """What conntrack holds now."""
         return self.tc.connections(self.now)
 
+    def lowered(self, to: str) -> list[str]:
+        """What is installed: ``tc`` as commands, ``tc-show`` or ``tc-json`` as ``tc`` lists it.
+
+        Raises:
+            InputError: this lane has no such thing.
+        """
+        if to in FORMS:
+            return list(listing(self.tc.hooks(), to, self.now))
+        if to != "tc":
+            raise InputError("the lane tc-script installs nothing of this kind", token=to,
+                             expected="tc, tc-show or tc-json")  # fmt: skip
+        filters = [each for _, there in self.tc.hooks() for each in there]
+        return list(write_script(_indexed(each) for each in filters))
+
     def dump_conntrack(self, form: str = "dpctl") -> list[str]:
         """The lines of ``dpctl/dump-conntrack``, or (`form` ``proc``) of /proc/net/nf_conntrack.
 
@@ -114,18 +139,25 @@ class TcScript:
         self.netfilter.load(connections, self.now)
 
 
+def _indexed(installed: Installed) -> Filter:
+    """The filter with the indexes of what it shares with others."""
+    indexes = tuple(each.index if each.refs > 1 else 0 for each in installed.actions)
+    return replace(installed.filter, indexes=indexes if any(indexes) else ())
+
+
 def _ports_named(commands: Iterable[Command]) -> frozenset[int]:
     found: set[int] = set()
     for command in commands:
         if isinstance(command, QdiscCommand):
             found.add(command.port)
-        else:
+        elif isinstance(command, FilterCommand):
             found.update(_ports_of(command.filter))
     return frozenset(found)
 
 
 def _ports_of(entry: Filter) -> set[int]:
-    return {entry.port} | {each.port for each in entry.actions if isinstance(each, Mirred)}
+    sent = {each.port for each in entry.actions if isinstance(each, Mirred)}
+    return sent if entry.block else sent | {entry.port}
 
 
 class _Loader:
@@ -135,53 +167,77 @@ class _Loader:
         self._tc = tc
         self._file = file
         implied = not any(isinstance(command, QdiscCommand) for command in commands)
-        self._qdiscs: set[int] = set(tc.ports) if implied else set()
+        self._qdiscs = dict.fromkeys(tc.ports, "clsact") if implied else {}
 
     def run(self, commands: Iterable[Command]) -> None:
         for command in commands:
             try:
                 if isinstance(command, QdiscCommand):
                     self._qdisc(command)
+                elif isinstance(command, ActionCommand):
+                    self._action(command)
                 else:
                     self._filter(command)
             except InputError as error:
                 raise error.at(file=self._file, line=command.line) from None
 
     def _qdisc(self, command: QdiscCommand) -> None:
-        self._need_port(command.port)
+        port = command.port
+        self._need_port(port)
         if command.add:
-            if command.port in self._qdiscs:
-                raise InputError("Exclusivity flag on, cannot modify", token=f"p{command.port}")
-            self._qdiscs.add(command.port)
+            if port in self._qdiscs:
+                raise InputError("Exclusivity flag on, cannot modify", token=f"p{port}")
+            self._qdiscs[port] = command.kind
+            if command.block:
+                self._tc.share(port, command.block)
             return
-        if command.port not in self._qdiscs:
-            raise InputError("Cannot find specified qdisc on specified device",
-                             token=f"p{command.port}")  # fmt: skip
-        self._qdiscs.remove(command.port)
-        for chain in list(self._tc.blocks[command.port].chains):
-            self._tc.delete(command.port, chain)
+        if port not in self._qdiscs:
+            raise InputError("Cannot find specified qdisc on specified device", token=f"p{port}")
+        del self._qdiscs[port]
+        self._tc.unshare(port)
+
+    def _action(self, command: ActionCommand) -> None:
+        there = self._tc.actions.there(command.kind, command.index)
+        if command.add:
+            if there is not None:
+                raise InputError("File exists (EEXIST)", token=str(command.index))
+            assert command.action is not None
+            self._tc.actions.find(command.action, command.index, 0.0).refs += 1
+            return
+        if there is None:
+            raise InputError("TC action with specified index not found (ENOENT)",
+                             token=str(command.index))  # fmt: skip
+        if there.binds:
+            raise InputError("Operation not permitted (EPERM): a filter uses the action",
+                             token=str(command.index))  # fmt: skip
+        self._tc.actions.release((there,), bound=False)
 
     def _filter(self, command: FilterCommand) -> None:
         entry = command.filter
         for port in sorted(_ports_of(entry)):
             self._need_port(port)
-        if entry.port not in self._qdiscs:
+        if not entry.block and entry.port not in self._qdiscs:
             raise InputError(
                 "Parent Qdisc doesn't exists", token=f"p{entry.port}",
                 hint=f"put `tc qdisc add dev p{entry.port} ingress` before it",
+            )  # fmt: skip
+        if entry.egress and self._qdiscs[entry.port] != "clsact":
+            raise InputError(
+                "the qdisc ingress has no filters at egress (EINVAL)", token=f"p{entry.port}",
+                hint=f"`tc qdisc add dev p{entry.port} clsact` has both",
             )  # fmt: skip
         if command.verb is Verb.ADD:
             self._tc.add(entry)
         elif command.verb is Verb.REPLACE:
             self._tc.replace(entry)
         elif command.verb is Verb.CHANGE:
-            block = self._tc.blocks[entry.port]
-            block.find(entry.chain, entry.prio, entry.handle, command.protocol)
+            self._tc.find(entry, command.protocol)
             self._tc.replace(entry)
         else:
             self._tc.delete(
-                entry.port, entry.chain, entry.prio, entry.handle, command.protocol
-            )
+                entry.port, entry.chain, entry.prio, entry.handle, command.protocol,
+                egress=entry.egress, block=entry.block,
+            )  # fmt: skip
 
     def _need_port(self, port: int) -> None:
         if port not in self._tc.ports:

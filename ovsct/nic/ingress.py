@@ -93,10 +93,12 @@ class NicIngress(TcIngress):
 
     def delete(
         self, port: int, chain: int = 0, prio: int = 0, handle: int = 0,
-        protocol: int | None = None,
+        protocol: int | None = None, *, egress: bool = False, block: int = 0,
     ) -> list[Installed]:  # fmt: skip
         """``tc filter del``."""
-        gone = super().delete(port, chain, prio, handle, protocol)
+        gone = super().delete(
+            port, chain, prio, handle, protocol, egress=egress, block=block
+        )
         for installed in gone:
             self._withdraw(installed, self._now)
         return gone

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ovsct.lane import Drop, Output, StepKind
-from ovsct.tc.verdict import CONSUMED, QUEUED, SHOT, STOLEN, TRAP
+from ovsct.tc.verdict import CONSUMED, MIRRED_NEST_LIMIT, QUEUED, SHOT, STOLEN, TRAP
 
 if TYPE_CHECKING:
     from ovsct.tc.actions import Gact, Mirred
@@ -42,20 +42,23 @@ def make_mirred(action: Mirred, counter: Counter, engine: TcIngress) -> Execute:
     up = engine.ports
 
     def mirred(p: Pass) -> int:
-        if p.nest >= engine.nest_limit:
+        if p.nest >= engine.nest_limit or p.depth >= MIRRED_NEST_LIMIT:
             return _too_deep(p, counter)
         if port not in up:
             return _not_up(p, action, counter)
         packet = p.packet
         frame = packet.frame
         mru = packet.mru
-        if mru and len(frame) - 14 > mru:
-            # A copy shares its fragments with the original, and is cut anew.
-            engine.fragment(p, port, p.pieces if verdict == CONSUMED else ())
-        else:
-            p.outputs.append(Output(port, frame))
         if p.steps is not None:
             p.note(StepKind.OUTPUT, f"port {port}, {len(frame)} bytes")
+        if mru and len(frame) - 14 > mru:
+            # A copy shares its fragments with the original, and is cut anew.
+            if engine.fragment(p, port, p.pieces if verdict == CONSUMED else ()):
+                counter.overlimits += 1
+        elif not engine.egress:
+            p.outputs.append(Output(port, frame))
+        elif engine.send(p, port, frame):
+            counter.overlimits += 1
         return verdict
 
     return mirred

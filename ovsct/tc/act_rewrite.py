@@ -1,4 +1,5 @@
-"""The actions that rewrite the frame: pedit, csum, vlan, mpls, skbedit.
+"""The actions that rewrite the frame or what is beside it: pedit, csum, vlan, mpls, skbedit,
+tunnel_key.
 
 None of them keeps a checksum right by itself: pedit leaves that to csum.
 """
@@ -22,7 +23,7 @@ from ovsct.tc.sums import sum_ipv4, sum_ipv6, sums_transport
 from ovsct.tc.verdict import SHOT
 
 if TYPE_CHECKING:
-    from ovsct.tc.actions import Csum, Mpls, Munge, Pedit, Skbedit, Vlan
+    from ovsct.tc.actions import Csum, Mpls, Munge, Pedit, Skbedit, TunnelKey, Vlan
     from ovsct.tc.classify import Pass
     from ovsct.tc.filters import Counter, Execute
     from ovsct.tc.ingress import TcIngress
@@ -99,7 +100,7 @@ def _header_at(buffer: bytearray, header: Header) -> int | None:
         # With an accelerated tag the Ethernet header that pedit sees is 14 bytes long.
         return 0
     at, protocol = network_header(bytes(buffer[:18]))
-    if header in (Header.IPV4, Header.IPV6):
+    if header in (Header.IPV4, Header.IPV6, Header.NETWORK):
         return at
     if protocol == ETH_IPV4:
         return at + (buffer[at] & 0x0F) * 4 if len(buffer) - at >= 20 else None
@@ -168,6 +169,8 @@ def make_vlan(action: Vlan, counter: Counter, engine: TcIngress) -> Execute:
     """``tcf_vlan_act()``."""
     op, vid, protocol, prio = action.op, action.vid, action.protocol, action.prio
     control = action.control
+    if op in (VlanOp.PUSH_ETH, VlanOp.POP_ETH):
+        return _make_ethernet(action, counter)
 
     def vlan(p: Pass) -> int:
         frame = p.packet.frame
@@ -189,6 +192,34 @@ def make_vlan(action: Vlan, counter: Counter, engine: TcIngress) -> Execute:
         return control
 
     return vlan
+
+
+def _make_ethernet(action: Vlan, counter: Counter) -> Execute:
+    """``skb_eth_pop()`` and ``skb_eth_push()``: neither works on a packet with a tag, and nothing
+    is pushed onto a packet that has an Ethernet header.
+    """
+    addresses = (action.dst << 48 | action.src).to_bytes(12, "big")
+
+    def refuse(p: Pass) -> int:
+        counter.drops += 1
+        p.drop = Drop.FILTER
+        return SHOT
+
+    def pop(p: Pass) -> int:
+        if p.bare or p.protocol in VLAN_TYPES:
+            return refuse(p)
+        p.bare = True
+        return action.control
+
+    def push(p: Pass) -> int:
+        if not p.bare:
+            return refuse(p)
+        p.bare = False
+        _replace(p, addresses + p.packet.frame[12:])
+        p.changed()
+        return action.control
+
+    return pop if action.op is VlanOp.POP_ETH else push
 
 
 # -- mpls ---------------------------------------------------------------------------------------
@@ -267,6 +298,10 @@ def make_skbedit(action: Skbedit, counter: Counter, engine: TcIngress) -> Execut
 
     def skbedit(p: Pass) -> int:
         packet: Packet = p.packet
+        if action.inherit:
+            field = _ds_field(packet.frame)
+            if field is not None:
+                packet.key = _PRIORITY.put(packet.key, field >> 2)
         if mark is not None:
             value, mask = mark
             old = _MARK.get(packet.key)
@@ -276,3 +311,38 @@ def make_skbedit(action: Skbedit, counter: Counter, engine: TcIngress) -> Execut
         return control
 
     return skbedit
+
+
+def _ds_field(frame: bytes) -> int | None:
+    """The DS field of an IP packet; None for any other."""
+    at, protocol = network_header(frame)
+    if protocol == ETH_IPV4 and len(frame) - at >= 20:
+        return frame[at + 1]
+    if protocol == ETH_IPV6 and len(frame) - at >= 40:
+        return (frame[at] << 4 | frame[at + 1] >> 4) & 0xFF
+    return None
+
+
+# -- tunnel_key -----------------------------------------------------------------------------------
+
+TUNNEL: Final = sum(slot.mask for name, slot in SLOTS.items() if name.startswith("tun_"))
+
+
+def make_tunnel_key(action: TunnelKey, counter: Counter, engine: TcIngress) -> Execute:
+    """``tunnel_key_act()``: what a tunnel device would send by, and flower's enc_* keys read."""
+    control = action.control
+    bits = 0
+    if action.family:
+        names = ("tun_src", "tun_dst") if action.family == 4 else ("tun_ipv6_src", "tun_ipv6_dst")
+        for name, value in (
+            (names[0], action.src), (names[1], action.dst), ("tun_id", action.key_id or 0),
+            ("tun_tp_dst", action.dst_port), ("tun_tos", action.tos), ("tun_ttl", action.ttl),
+        ):  # fmt: skip
+            bits = SLOTS[name].put(bits, value)
+
+    def tunnel_key(p: Pass) -> int:
+        p.beside = p.beside & ~TUNNEL | bits
+        p.changed()
+        return control
+
+    return tunnel_key

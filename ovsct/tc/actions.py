@@ -58,6 +58,8 @@ class Header(StrEnum):
     IPV6 = "ipv6"
     TCP = "tcp"
     UDP = "udp"
+    NETWORK = "network"
+    """``munge offset``: the network header, whatever it is; shown without a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +114,16 @@ class VlanOp(StrEnum):
     PUSH = "push"
     POP = "pop"
     MODIFY = "modify"
+    PUSH_ETH = "push_eth"
+    POP_ETH = "pop_eth"
 
 
 @dataclass(frozen=True, slots=True)
 class Vlan(Action):
-    """``vlan push|pop|modify``. `prio` None leaves the priority (modify) or is 0 (push)."""
+    """``vlan push|pop|modify``. `prio` None leaves the priority (modify) or is 0 (push).
+
+    ``push_eth`` writes an Ethernet header (`dst`, `src` as ints) where ``pop_eth`` took one off.
+    """
 
     kind: ClassVar[str] = "vlan"
     op: VlanOp
@@ -124,6 +131,8 @@ class Vlan(Action):
     protocol: int = 0x8100
     prio: int | None = None
     control: int = verdict.PIPE
+    dst: int = 0
+    src: int = 0
 
 
 class MplsOp(StrEnum):
@@ -159,12 +168,61 @@ class Skbedit(Action):
     queue: int | None = None
     ptype: str | None = None
     control: int = verdict.PIPE
+    inherit: bool = False
+    """``inheritdsfield``: the priority becomes the DS field of the IP header."""
+
+
+@dataclass(frozen=True, slots=True)
+class Police(Action):
+    """``police``: a token bucket of `rate` bytes a second and `burst` bytes, or of `pkts_rate` and
+    `pkts_burst` packets; packets longer than `mtu` bytes (0: no limit) exceed it, too.
+
+    `control` is for what exceeds, `conform` for what does not. A policer keeps its tokens with its
+    index.
+    """
+
+    kind: ClassVar[str] = "police"
+    rate: int = 0
+    burst: int = 0
+    mtu: int = 0
+    pkts_rate: int = 0
+    pkts_burst: int = 0
+    control: int = verdict.RECLASSIFY
+    conform: int = verdict.OK
+
+
+@dataclass(frozen=True, slots=True)
+class Sample(Action):
+    """``sample rate 1``: psample gets a copy (of `trunc` bytes, 0: whole); the packet goes on."""
+
+    kind: ClassVar[str] = "sample"
+    group: int
+    rate: int = 1
+    trunc: int = 0
+    control: int = verdict.PIPE
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelKey(Action):
+    """``tunnel_key set|unset``: the tunnel's metadata that travel beside the packet.
+
+    `family` is that of `src` and `dst` (4 or 6), 0 for ``unset``. `key_id` None: no key.
+    """
+
+    kind: ClassVar[str] = "tunnel_key"
+    family: int = 0
+    src: int = 0
+    dst: int = 0
+    key_id: int | None = None
+    dst_port: int = 0
+    tos: int = 0
+    ttl: int = 0
+    csum: bool = True
+    csum_given: bool = False
+    control: int = verdict.PIPE
 
 
 NOT_MODELLED: Final[dict[str, str]] = {
-    "tunnel_key": "tunnels are not modelled in TC",
-    "police": "policing is not modelled in TC",
-    "sample": "sampling is not modelled in TC",
     "bpf": "BPF programs cannot be run here",
     "connmark": "connmark is not modelled in TC",
     "ctinfo": "ctinfo is not modelled in TC",

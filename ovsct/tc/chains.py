@@ -13,8 +13,9 @@ from dataclasses import replace
 from typing import Final, TypeAlias
 
 from ovsct.errors import InputError
+from ovsct.packet.fields import SLOTS
 from ovsct.tc.filters import MATCHALL, Filter, Installed
-from ovsct.tc.verdict import MAX_CHAIN
+from ovsct.tc.verdict import EXT_MASK, MAX_CHAIN, OK, is_goto
 
 AUTO_PRIO_FROM: Final = 0x8000
 """Where a filter without a priority is put: in front of the first one from here on."""
@@ -35,28 +36,72 @@ def _refuse(words: str, code: str) -> FilterError:
     return FilterError(f"{words} ({code})")
 
 
+MaskId: TypeAlias = tuple[int, tuple[str, ...]]
+"""What makes a mask another one: its bits, and the ports that it wants in a range."""
+
+Value: TypeAlias = tuple[int, tuple[tuple[str, int, int], ...]]
+
+
+def _mask_id(entry: Filter) -> MaskId:
+    return entry.mask, tuple(slot for slot, _, _ in entry.ranges)
+
+
+def _value(entry: Filter) -> Value:
+    return entry.value & entry.mask, entry.ranges
+
+
 class _Mask:
     """The filters that share one mask, those with skip_sw kept apart from what packets see."""
 
-    __slots__ = ("filters", "mask", "seen")
+    __slots__ = ("filters", "mask", "ranged", "seen")
 
-    def __init__(self, mask: int) -> None:
-        self.mask = mask
-        self.filters: dict[int, Installed] = {}
+    def __init__(self, mask: MaskId) -> None:
+        self.mask, self.ranged = mask
+        self.filters: dict[Value, Installed] = {}
         self.seen: dict[int, Installed] = {}
 
     def put(self, installed: Installed) -> None:
         entry = installed.filter
-        self.filters[entry.value & self.mask] = installed
+        self.filters[_value(entry)] = installed
         if not entry.skip_sw:
             self.seen[entry.value & self.mask] = installed
 
     def drop(self, installed: Installed) -> None:
-        value = installed.filter.value & self.mask
-        if self.filters.get(value) is installed:
-            del self.filters[value]
-        if self.seen.get(value) is installed:
-            del self.seen[value]
+        entry = installed.filter
+        if self.filters.get(_value(entry)) is installed:
+            del self.filters[_value(entry)]
+        if self.seen.get(entry.value & self.mask) is installed:
+            del self.seen[entry.value & self.mask]
+
+    def table(self) -> tuple[int, Callable[[int], Installed | None]] | None:
+        """The bits to look up, and the look-up; None if software sees none of the filters."""
+        if not self.ranged:
+            return (self.mask, self.seen.get) if self.seen else None
+        wanted = [each for each in self.filters.values() if not each.filter.skip_sw]
+        bits = self.mask | sum(SLOTS[slot].mask for slot in self.ranged)
+        return (bits, _in_ranges(self.mask, wanted)) if wanted else None
+
+
+def _in_ranges(mask: int, filters: list[Installed]) -> Callable[[int], Installed | None]:
+    """``fl_lookup_range()``: one filter after the other, in the order in which they came."""
+    rows = [
+        (
+            each.filter.value & mask,
+            [(SLOTS[slot], first, last) for slot, first, last in each.filter.ranges],
+            each,
+        )
+        for each in filters
+    ]
+
+    def find(key: int) -> Installed | None:
+        for value, ranges, each in rows:
+            if key & mask == value and all(
+                first <= slot.get(key) <= last for slot, first, last in ranges
+            ):
+                return each
+        return None
+
+    return find
 
 
 class Proto:
@@ -69,7 +114,7 @@ class Proto:
         self.protocol = protocol
         self.kind = kind
         self.handles: dict[int, Installed] = {}
-        self._masks: dict[int, _Mask] = {}
+        self._masks: dict[MaskId, _Mask] = {}
         self.tables: Tables = ()
 
     def __lt__(self, other: Proto) -> bool:
@@ -84,16 +129,17 @@ class Proto:
 
     def clashes(self, entry: Filter, old: Installed | None) -> bool:
         """Whether another filter already has this mask and value."""
-        table = self._masks.get(entry.mask)
-        there = table.filters.get(entry.value & entry.mask) if table else None
+        table = self._masks.get(_mask_id(entry))
+        there = table.filters.get(_value(entry)) if table else None
         return there is not None and there is not old
 
     def put(self, installed: Installed, old: Installed | None) -> None:
         """Add a filter; `old` with the same handle goes once the new one is there."""
         entry = installed.filter
-        table = self._masks.get(entry.mask)
+        wanted = _mask_id(entry)
+        table = self._masks.get(wanted)
         if table is None:
-            table = self._masks[entry.mask] = _Mask(entry.mask)
+            table = self._masks[wanted] = _Mask(wanted)
         table.put(installed)
         if old is not None:
             self._forget(old)
@@ -107,15 +153,15 @@ class Proto:
         self._compile()
 
     def _forget(self, installed: Installed) -> None:
-        table = self._masks[installed.filter.mask]
+        wanted = _mask_id(installed.filter)
+        table = self._masks[wanted]
         table.drop(installed)
         if not table.filters:
-            del self._masks[installed.filter.mask]
+            del self._masks[wanted]
 
     def _compile(self) -> None:
-        self.tables = tuple(
-            (table.mask, table.seen.get) for table in self._masks.values() if table.seen
-        )
+        tables = (table.table() for table in self._masks.values())
+        self.tables = tuple(table for table in tables if table is not None)
 
 
 class Chain:
@@ -138,19 +184,47 @@ class Chain:
 
 
 class Block:
-    """All chains of one port's ingress."""
+    """All chains of one hook: a port's ingress or egress, or what ports share as a block."""
 
-    __slots__ = ("chains",)
+    __slots__ = ("_made", "_stale", "chains")
 
     def __init__(self) -> None:
         self.chains: dict[int, Chain] = {}
+        self._made: dict[int, None] = {}
+        self._stale = False
 
     def __iter__(self) -> Iterator[Installed]:
-        """Every filter in the order of ``tc filter show``: by chain, priority and handle."""
-        for index in sorted(self.chains):
-            for proto in self.chains[index].protos:
+        """Every filter in the order of ``tc filter show``: by chain, priority and handle.
+
+        Chains stand in the order in which something first named them, a ``goto`` as well.
+        """
+        if self._stale:
+            self._forget_chains()
+        for index in self._made:
+            chain = self.chains.get(index)
+            for proto in chain.protos if chain else ():
                 for handle in sorted(proto.handles):
                     yield proto.handles[handle]
+
+    def _note_chains(self, entry: Filter) -> None:
+        self._made.setdefault(entry.chain)
+        for action in entry.actions:
+            for control in (getattr(action, "control", OK), getattr(action, "conform", OK)):
+                if is_goto(control):
+                    self._made.setdefault(control & EXT_MASK)
+
+    def _forget_chains(self) -> None:
+        """Chains without filters that no filter leads to are no more."""
+        self._stale = False
+        before, self._made = self._made, {}
+        for each in self._everything():
+            self._note_chains(each.filter)
+        self._made = {index: None for index in before if index in self._made}
+
+    def _everything(self) -> Iterator[Installed]:
+        for chain in self.chains.values():
+            for proto in chain.protos:
+                yield from proto.handles.values()
 
     def add(self, entry: Filter, install: Install, *, exclusive: bool = True) -> Installed:
         """``tc filter add`` (or, not `exclusive`, ``replace``); `install` makes it ready to run.
@@ -178,12 +252,15 @@ class Block:
         if entry.kind == MATCHALL and proto.handles and old is None:
             # mall_change() has room for one filter, and a second add finds it there.
             raise _refuse("Filter already exists", "EEXIST")
-        if old is not None and old.filter.mask != entry.mask:
+        if old is not None and _mask_id(old.filter) != _mask_id(entry):
             # fl_check_assign_mask(): a filter can be changed within its mask only.
             raise _refuse("a filter can only be replaced by one with the same mask", "EINVAL")
         if proto.clashes(entry, old):
             raise _refuse("a filter with the same key and mask is there", "EEXIST")
         handle = entry.handle or proto.free_handle()
+        if self._stale:
+            self._forget_chains()
+        self._note_chains(entry)
         installed = install(replace(entry, prio=prio, handle=handle))
         proto.put(installed, old)
         if fresh:
@@ -211,6 +288,13 @@ class Block:
         Raises:
             FilterError: there is nothing like that.
         """
+        gone = self._delete(chain, prio, handle, protocol)
+        self._stale = bool(gone)
+        return gone
+
+    def _delete(
+        self, chain: int, prio: int, handle: int, protocol: int | None
+    ) -> list[Installed]:
         if not prio:
             if handle or protocol is not None:
                 raise _refuse(

@@ -15,7 +15,7 @@ from ovsct.packet.packet import Packet
 from ovsct.tc.chains import Block, Chain
 from ovsct.tc.dissect import header_key, outer_protocol
 from ovsct.tc.filters import Installed
-from ovsct.tc.keys import ETH_P_ALL, S_LABEL, S_MARK, S_STATE, S_ZONE
+from ovsct.tc.keys import ETH_P_ALL, S_IN_PORT, S_LABEL, S_MARK, S_STATE, S_ZONE
 from ovsct.tc.state import CT_STATES, Attached
 from ovsct.tc.summed import Summed
 from ovsct.tc.verdict import (
@@ -42,13 +42,17 @@ class Pass:
     `length` is what counters add (bytes, see :class:`ovsct.tc.filters.Counter`); `post_ct`, `zone`
     and the packet's `mru` are what a miss hands on to OVS. `pieces` are the payload sizes
     of the fragments that the packet hangs together from, empty once it was copied or flattened.
+
+    `nest` redirects have led here, `depth` of them within each other. `bare` is whether its
+    Ethernet header has been popped (the frame still has it). `beside` is what flower reads beside
+    the packet: the device it came in on, the tunnel's metadata.
     `chain` is the last chain that was entered, `outputs` what has left so far, `drop` why a verdict
     took the packet.
     """
 
     __slots__ = (
-        "_key", "chain", "drop", "length", "nest", "now", "outputs", "packet", "pieces", "port",
-        "post_ct", "protocol", "steps", "summed", "zone",
+        "_key", "bare", "beside", "chain", "depth", "drop", "egress", "length", "nest", "now",
+        "outputs", "packet", "pieces", "port", "post_ct", "protocol", "steps", "summed", "zone",
     )  # fmt: skip
 
     def __init__(
@@ -63,11 +67,15 @@ class Pass:
         self.length = len(frame) - (18 if protocol in (0x8100, 0x88A8) else 14)
         self.packet = packet
         self.port = port
+        self.beside = port << S_IN_PORT
+        self.egress = False
+        self.bare = False
         self.now = now
         self.protocol = protocol
         self.outputs = outputs
         self.steps = steps
         self.nest = nest
+        self.depth = 0
         self.post_ct = False
         self.zone = 0
         self.pieces: tuple[int, ...] = ()
@@ -92,20 +100,23 @@ class Pass:
         if key != STALE:
             return key
         packet = self.packet
+        beside = self.beside
         conn = packet.conn
         if conn is not None:
             assert isinstance(conn, Attached)
             key = (
                 header_key(packet)
+                | beside
                 | CT_STATES[packet.ct_info] << S_STATE
                 | conn.zone << S_ZONE
                 | conn.mark << S_MARK
                 | conn.label << S_LABEL
             )
         elif self.post_ct:
-            key = header_key(packet) | (CT_TRK | CT_INV) << S_STATE | self.zone << S_ZONE
+            state = (CT_TRK | CT_INV) << S_STATE | self.zone << S_ZONE
+            key = header_key(packet) | beside | state
         else:
-            key = header_key(packet)
+            key = header_key(packet) | beside
         self._key = key
         return key
 

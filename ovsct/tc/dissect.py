@@ -123,7 +123,7 @@ def dissect(frame: bytes) -> int:
     if protocol in (ETH_ARP, ETH_RARP):
         return key | _arp(frame, at)
     if protocol in MPLS_TYPES:
-        return key | _mpls(frame, at)
+        return key | _mpls(frame, at) | _labels_there(frame, at) << _S_TTL
     return key
 
 
@@ -226,6 +226,19 @@ def _arp(frame: bytes, at: int) -> int:
         | _from_bytes(frame[at + 8 : at + 14], "big") << _S_SHA
         | _from_bytes(frame[at + 18 : at + 24], "big") << _S_THA
     )
+
+
+def _labels_there(frame: bytes, at: int) -> int:
+    """``used_lses``: a bit for each label stack entry that is there, the outermost the lowest."""
+    there = 0
+    for number in range(len(_S_LSE)):
+        if len(frame) - at < 4:
+            break
+        there |= 1 << number
+        if frame[at + 2] & 1:
+            break
+        at += 4
+    return there
 
 
 def _mpls(frame: bytes, at: int) -> int:

@@ -20,11 +20,13 @@ MATCHALL: Final = "matchall"
 class Filter:
     """One filter, as ``tc filter add`` describes it.
 
-    `port` is the port whose ingress it sits at; `chain`, `prio` (0: let TC choose), `protocol`
+    `port` is the port whose ingress (with `egress`: egress) it sits at, 0 if it sits in the shared
+    `block`; `chain`, `prio` (0: let TC choose), `protocol`
     (an Ethernet type, host order; 3 is ``all``) and `handle` (0: let TC choose) say where. `value`
     and `mask` are laid out as a flow key with the meaning of :mod:`ovsct.tc.keys`; bits of the
     value outside of the mask mean nothing. A matchall filter has neither. `cookie` is up to 16
-    bytes of the user's own.
+    bytes of the user's own. `ranges` are (slot, first, last) of ports, beside value and mask.
+    `indexes` are those of the actions, one an action, 0 (or nothing at all): let TC choose.
     """
 
     port: int
@@ -39,6 +41,10 @@ class Filter:
     skip_hw: bool = False
     skip_sw: bool = False
     cookie: bytes | None = None
+    ranges: tuple[tuple[str, int, int], ...] = ()
+    indexes: tuple[int, ...] = ()
+    egress: bool = False
+    block: int = 0
 
 
 class Counter:
@@ -62,16 +68,38 @@ Execute: TypeAlias = "Callable[[Pass], int]"
 """An action made ready to run: it returns a verdict of :mod:`ovsct.tc.verdict`."""
 
 
-class Installed:
-    """A filter at its place: `filter` with prio and handle filled in, and its `program`."""
+class Shared:
+    """An action as it stands in the kernel: under its index, which filters can share.
 
-    __slots__ = ("filter", "program", "since")
+    `run` is it made ready, `counter` what it counted for all of them; `binds` filters use it, and
+    `refs` is one more if ``tc actions add`` made it.
+    """
+
+    __slots__ = ("action", "binds", "counter", "index", "refs", "run", "since")
 
     def __init__(
-        self, entry: Filter, program: tuple[tuple[Execute, Counter], ...], since: float
+        self, action: Action, index: int, run: Execute, counter: Counter, since: float
     ) -> None:
+        self.action = action
+        self.index = index
+        self.run = run
+        self.counter = counter
+        self.since = since
+        self.binds = 0
+        self.refs = 0
+
+
+class Installed:
+    """A filter at its place: `filter` with prio and handle filled in, its `actions` as they stand,
+    and the `program` that they make.
+    """
+
+    __slots__ = ("actions", "filter", "program", "since")
+
+    def __init__(self, entry: Filter, actions: tuple[Shared, ...], since: float) -> None:
         self.filter = entry
-        self.program = program
+        self.actions = actions
+        self.program = tuple((each.run, each.counter) for each in actions)
         self.since = since
 
     @property

@@ -1,4 +1,4 @@
-"""TC at the ingress of every port: filters in, packets through (net/core/dev.c).
+"""TC at the hooks of every port: filters in, packets through (net/core/dev.c).
 
 :class:`TcIngress` holds the filters of all ports and runs packets through them. It is the whole
 of the lane ``tc-script`` and the first half of the lane ``tc``, where OVS takes what TC did not
@@ -8,6 +8,7 @@ finish.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
@@ -22,11 +23,15 @@ from ovsct.packet.packet import ETH_IPV4, PROTO_TCP, Packet
 from ovsct.tc import actions as act
 from ovsct.tc.act_ct import make_ct
 from ovsct.tc.act_mirred import make_gact, make_mirred
+from ovsct.tc.act_police import make_police, make_sample
 from ovsct.tc.act_rewrite import (
+    TUNNEL,
+    VLANS_READ,
     make_csum,
     make_mpls,
     make_pedit,
     make_skbedit,
+    make_tunnel_key,
     make_vlan,
     network_header,
 )
@@ -34,6 +39,7 @@ from ovsct.tc.chains import Block, FilterError
 from ovsct.tc.classify import Pass, classify
 from ovsct.tc.filters import Counter, Execute, Filter, Installed
 from ovsct.tc.pieces import TCP_HEADER, send_in_pieces
+from ovsct.tc.registry import Registry
 from ovsct.tc.verdict import CONSUMED, QUEUED, SHOT, STOLEN, TRAP, UNSPEC
 
 NEST_LIMITS: Final = {"6.1": 10_000, "6.12": 3}
@@ -101,6 +107,9 @@ _MAKERS: Final[dict[type[act.Action], Callable[[Any, Counter, TcIngress], Execut
     act.Vlan: make_vlan,
     act.Mpls: make_mpls,
     act.Skbedit: make_skbedit,
+    act.Police: make_police,
+    act.Sample: make_sample,
+    act.TunnelKey: make_tunnel_key,
 }
 """How each action is made ready to run."""
 
@@ -119,6 +128,12 @@ class TcIngress:
         self.kernel = netfilter.kernel
         self.flows = FlowTable(netfilter)
         self.blocks: dict[int, Block] = {port: Block() for port in self.ports}
+        self.egress: dict[int, Block] = {}
+        """Filters at the egress of ports (clsact); most ports have none."""
+        self.shared: dict[int, Block] = {}
+        self.actions = Registry(self._ready)
+        self.made_at = 0.0
+        """When the action that is being made is made, in seconds."""
         self.nest_limit = NEST_LIMITS[self.kernel]
         self.fragments = Reassembly(netfilter.sysctls["frag_timeout"])
         self._queued = self.kernel == "6.1"
@@ -133,7 +148,7 @@ class TcIngress:
             FilterError: the kernel would refuse it.
             InputError: the port is not there.
         """
-        return self._block(entry.port).add(entry, lambda made: self._install(made, now))
+        return self._block_of(entry).add(entry, lambda made: self._install(made, now))
 
     def replace(self, entry: Filter, now: float = 0.0) -> Installed:
         """``tc filter replace``: a filter with the same handle gives way.
@@ -141,23 +156,90 @@ class TcIngress:
         Raises:
             FilterError: the kernel would refuse it.
         """
-        block = self._block(entry.port)
-        return block.add(entry, lambda made: self._install(made, now), exclusive=False)
+        block = self._block_of(entry)
+        old = None
+        if entry.handle:
+            with suppress(FilterError):
+                old = block.find(entry.chain, entry.prio, entry.handle, entry.protocol)
+        made = block.add(entry, lambda made: self._install(made, now), exclusive=False)
+        if old is not None:
+            self.actions.release(old.actions)
+        return made
 
     def delete(
         self, port: int, chain: int = 0, prio: int = 0, handle: int = 0,
-        protocol: int | None = None,
+        protocol: int | None = None, *, egress: bool = False, block: int = 0,
     ) -> list[Installed]:  # fmt: skip
         """``tc filter del``: one filter, all of a priority, or all of a chain.
 
         Raises:
             FilterError: there is none.
         """
-        return self._block(port).delete(chain, prio, handle, protocol)
+        where = self._block_of(Filter(port, egress=egress, block=block))
+        gone = where.delete(chain, prio, handle, protocol)
+        for each in gone:
+            self.actions.release(each.actions)
+        return gone
 
-    def filters(self, port: int) -> Iterator[Installed]:
-        """The filters of a port, in the order of ``tc filter show``."""
+    def find(self, entry: Filter, protocol: int | None = None) -> Installed:
+        """The filter at the place of `entry`.
+
+        Raises:
+            FilterError: there is none.
+        """
+        return self._block_of(entry).find(entry.chain, entry.prio, entry.handle, protocol)
+
+    def filters(self, port: int, *, egress: bool = False, block: int = 0) -> Iterator[Installed]:
+        """The filters of a port (at ingress, or egress) or block, in the order of ``show``."""
+        if block:
+            return iter(self._block_of(Filter(0, block=block)))
+        if egress:
+            return iter(self.egress.get(port, ()))
         return iter(self._block(port))
+
+    def hooks(self) -> Iterator[tuple[str, Iterator[Installed]]]:
+        """Where filters can be, as ``tc filter show`` calls it, and those that are there."""
+        for port in sorted(self.ports):
+            block = self.blocks[port]
+            if block not in self.shared.values():
+                yield f"dev p{port} ingress", iter(block)
+            yield f"dev p{port} egress", iter(self.egress.get(port, ()))
+        for index, block in self.shared.items():
+            yield f"block {index}", iter(block)
+
+    def share(self, port: int, block: int) -> None:
+        """``tc qdisc add dev p<n> ingress_block N ingress``: the port uses the block's filters."""
+        self.blocks[port] = self.shared.setdefault(block, Block())
+
+    def unshare(self, port: int) -> None:
+        """The qdisc of the port goes: filters of its own with it, those of a block stay in that."""
+        for block in (self.blocks[port], self.egress.get(port)):
+            if block is not None and block not in self.shared.values():
+                for chain in list(block.chains):
+                    for each in block.delete(chain):
+                        self.actions.release(each.actions)
+        self.blocks[port] = Block()
+        self.egress.pop(port, None)
+
+    def _block_of(self, entry: Filter) -> Block:
+        if entry.block:
+            block = self.shared.get(entry.block)
+            if block is None:
+                raise FilterError(
+                    "Block of given index was not found", token=str(entry.block),
+                    hint=f"put `tc qdisc add dev p<n> ingress_block {entry.block} ingress` first",
+                )  # fmt: skip
+            return block
+        if entry.egress:
+            self._block(entry.port)
+            return self.egress.setdefault(entry.port, Block())
+        block = self._block(entry.port)
+        if self.shared and block in self.shared.values():
+            raise FilterError(
+                "This filter block is shared. Please use the block index to manipulate the filters",
+                token=f"p{entry.port}",
+            )
+        return block
 
     def _block(self, port: int) -> Block:
         block = self.blocks.get(port)
@@ -165,14 +247,17 @@ class TcIngress:
             raise OvsctError(f"TC has no port {port}")
         return block
 
+    def _ready(self, action: act.Action, counter: Counter, now: float) -> Execute:
+        self.made_at = now
+        return _MAKERS[type(action)](action, counter, self)
+
     def _install(self, entry: Filter, now: float) -> Installed:
-        program = []
+        # A shared block is of no hook (TCA_ACT_FLAGS_AT_INGRESS).
+        at_ingress = not (entry.block or entry.egress or entry.skip_sw)
         for action in entry.actions:
-            if self.kernel != "6.1" and not entry.skip_sw and _sets_queue(action):
+            if self.kernel != "6.1" and at_ingress and _sets_queue(action):
                 raise FilterError(_QUEUE_REFUSED, token="queue_mapping")
-            counter = Counter()
-            program.append((_MAKERS[type(action)](action, counter, self), counter))
-        return Installed(entry, tuple(program), now)
+        return Installed(entry, self.actions.bind(entry, now), now)
 
     # -- packets --------------------------------------------------------------------------------
 
@@ -218,12 +303,45 @@ class TcIngress:
         packet.ct_info = 0
         packet.mru = 0
         inner = Pass(packet, port, p.now, p.outputs, p.steps, p.nest + 1)
+        inner.beside |= p.beside & TUNNEL
         if p.summed is not None:
             inner.summed = p.summed.copy()
         if self._queued:
             self._backlog.append(inner)
             return False
         return self._receive(inner) is Fate.DROP
+
+    def send(self, p: Pass, port: int, frame: bytes) -> bool:
+        """``dev_queue_xmit()``: the frame leaves at `port`, if the filters at its egress let it.
+
+        Returns:
+            Whether they dropped it.
+        """
+        block = self.egress.get(port)
+        if block is None:
+            p.outputs.append(Output(port, frame))
+            return False
+        packet = p.packet.fork()
+        packet.conn = None
+        packet.ct_info = 0
+        packet.mru = 0
+        if frame is not packet.frame:
+            packet.reparse(frame, VLANS_READ)
+        inner = Pass(packet, port, p.now, p.outputs, p.steps, p.nest + 1)
+        inner.depth = p.depth + 1
+        inner.egress = True
+        inner.beside = p.beside
+        # The tag stands beside the packet; the Ethernet header counts here.
+        inner.length += 14
+        if p.summed is not None:
+            inner.summed = p.summed.copy()
+        verdict = classify(inner, block)
+        fate = _FATES.get(verdict, Fate.STACK)
+        if fate in (Fate.STACK, Fate.MISS):
+            p.outputs.append(Output(port, inner.packet.frame))
+        elif inner.drop is not None and inner.steps is not None:
+            inner.note(StepKind.DROP, inner.drop.value)
+        return fate is Fate.DROP
 
     def _receive(self, p: Pass) -> Fate:
         result = self._finish(p, classify(p, self._block(p.port)))
@@ -284,12 +402,17 @@ class TcIngress:
             return frame[l3] >> 4 == 4 and bool(frame[l3 + 6] & 0x3F or frame[l3 + 7])
         return bool(packet.key & _FRAGMENT)
 
-    def fragment(self, p: Pass, port: int, pieces: tuple[int, ...]) -> None:
+    def fragment(self, p: Pass, port: int, pieces: tuple[int, ...]) -> bool:
         """``sch_frag_xmit_hook()``: send `p.packet` in `pieces`, or (empty) cut anew.
+
+        Returns:
+            Whether one was dropped on its way out; the others behind it are then not sent.
 
         Raises:
             OvsctError: it has two tags, or IPv6 extension headers.
         """
         l3, protocol = network_header(p.packet.frame)
         for frame in send_in_pieces(p.packet, l3, protocol, pieces, self.netfilter.choose):
-            p.outputs.append(Output(port, frame))
+            if self.send(p, port, frame):
+                return True
+        return False

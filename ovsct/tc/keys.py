@@ -6,7 +6,10 @@ dissector puts there, which is not always what OVS does:
 - ``dl_type`` is the innermost type reached (``n_proto``), ``vlan_tpid``/``vlan_tpid1`` the types
   of the tags in front of it;
 - ``nw_frag`` has flower's own two flags, :data:`FRAG` and :data:`FIRST_FRAG`;
-- ``ct_state`` has OVS's bits, without snat and dnat, which flower does not know.
+- ``ct_state`` has OVS's bits, without snat and dnat, which flower does not know;
+- ``in_port`` is the device that the packet came in on last (``indev``), ``tun_*`` what
+  ``tunnel_key`` has put beside it (``enc_*``);
+- ``nw_ttl`` of an MPLS packet says which label stack entries are there (`used_lses`).
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ ETH_P_802_2: Final = 0x0004
 ETH_P_802_3: Final = 0x0001
 """The same, when the first two bytes of the payload are 0xffff (raw IPX)."""
 
+S_IN_PORT: Final = SLOTS["in_port"].shift
 S_STATE: Final = SLOTS["ct_state"].shift
 S_ZONE: Final = SLOTS["ct_zone"].shift
 S_MARK: Final = SLOTS["ct_mark"].shift

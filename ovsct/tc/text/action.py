@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from ovsct.conntrack.request import Nat, NatKind, Track
 from ovsct.tc.actions import (
@@ -23,7 +23,9 @@ from ovsct.tc.actions import (
 )
 from ovsct.tc.text.flower import label
 from ovsct.tc.text.munge import read_pedit
-from ovsct.tc.text.names import address, ether_type, masked_number
+from ovsct.tc.text.names import address, ether_type, ethernet, masked_number
+from ovsct.tc.text.police import read_police, read_sample
+from ovsct.tc.text.tunnel import read_tunnel_key
 from ovsct.tc.text.words import Words
 from ovsct.tc.verdict import (
     MAX_ACTIONS,
@@ -48,28 +50,43 @@ def device(words: Words, what: str) -> int:
     return int(found[1])
 
 
-def read_actions(words: Words) -> tuple[tuple[Action, ...], bytes | None]:
-    """Everything behind the first ``action``, up to the end of the command, and the cookie.
+class Actions(NamedTuple):
+    """The actions of a filter, their cookie, and the indexes that were asked for (0: none).
+
+    `indexes` is empty if none was.
+    """
+
+    actions: tuple[Action, ...]
+    cookie: bytes | None
+    indexes: tuple[int, ...]
+
+
+def read_actions(words: Words) -> Actions:
+    """Everything behind the first ``action``, up to the end of the command.
 
     TC keeps a cookie an action; OVS, for one, gives all of them the same.
     """
     actions: list[Action] = []
     cookies: set[bytes | None] = set()
+    indexes: list[int] = []
     while words or not actions:
         # As iproute2's parse_action(): the word "action" between two of them may be left out.
         if words.skip("action") and not words:
             words.take("an action")
         word = words.take("an action")
-        actions.append(_action(words, word))
-        cookies.add(_trailer(words))
+        actions.append(read_action(words, word))
+        index, cookie = _trailer(words)
+        indexes.append(index)
+        cookies.add(cookie)
         if len(actions) > MAX_ACTIONS:
             words.fail(f"a filter has at most {MAX_ACTIONS} actions", token=word)
     if len(cookies) > 1:
         words.fail("actions of one filter with different cookies are not modelled")
-    return tuple(actions), cookies.pop()
+    return Actions(tuple(actions), cookies.pop(), tuple(indexes) if any(indexes) else ())
 
 
-def _action(words: Words, word: str) -> Action:
+def read_action(words: Words, word: str) -> Action:
+    """One action; `word` was its first."""
     refused = NOT_MODELLED.get(word)
     if refused is not None:
         words.fail(refused, token=word)
@@ -83,15 +100,14 @@ def _action(words: Words, word: str) -> Action:
     return action
 
 
-def _trailer(words: Words) -> bytes | None:
-    """What may stand behind any action: its cookie, if there is one."""
-    if words.skip("index"):
-        words.fail("actions shared by index are not modelled", token="index")
+def _trailer(words: Words) -> tuple[int, bytes | None]:
+    """What may stand behind any action: its index (0: none given) and its cookie."""
+    index = words.number("an index", 32, 10) if words.skip("index") else 0
     if words.peek() in ("hw_stats", "skip_sw", "skip_hw", "no_percpu"):
         word = words.take("an option")
         words.fail("options of actions for hardware are not modelled", token=word)
     if not words.skip("cookie"):
-        return None
+        return index, None
     word = words.take("a cookie")
     try:
         cookie = bytes.fromhex(word)
@@ -99,7 +115,7 @@ def _trailer(words: Words) -> bytes | None:
         cookie = b""
     if not 0 < len(cookie) <= 16:
         words.fail("a cookie is 1 to 16 bytes in hex", token=word)
-    return cookie
+    return index, cookie
 
 
 _VERDICTS: Final = (
@@ -134,7 +150,10 @@ def _gact(words: Words) -> Action:
         words.fail("no such verdict", token=word, expected=", ".join(_VERDICTS))
     control = _verdict(words, word)
     if words.peek() == "random":
-        words.fail("random verdicts are not modelled", token=words.take("random"))
+        words.fail(
+            "random verdicts are not modelled: no kernel here has them (CONFIG_GACT_PROB)",
+            token=words.take("random"),
+        )
     return Gact(control)
 
 
@@ -194,6 +213,8 @@ def _nat(words: Words, commit: bool) -> Nat:
         if commit:
             words.take("src or dst")
             words.fail("nat with commit needs src or dst", token="nat")
+        if not words:
+            words.fail("tc takes no nat as the last word", token="nat", hint="say pipe behind it")
         return Nat(NatKind.RESTORE)
     kind = NatKind(words.take("src or dst"))
     if not commit:
@@ -248,26 +269,37 @@ def _csum(words: Words) -> Action:
 
 def _vlan(words: Words) -> Action:
     word = words.take("push, pop or modify")
-    if word in ("push_eth", "pop_eth"):
-        words.fail("pushing and popping Ethernet headers is not modelled", token=word)
     if word not in tuple(VlanOp):
-        words.fail("no such way of vlan", token=word, expected="push, pop or modify")
+        words.fail("no such way of vlan", token=word, expected=", ".join(VlanOp))
     op = VlanOp(word)
-    vid: int | None = None
-    prio: int | None = None
-    protocol = 0x8100
-    while words and op is not VlanOp.POP:
-        if words.skip("id"):
-            vid = words.number("a VLAN id", 12)
-        elif words.skip("protocol"):
-            protocol = ether_type(words, "a protocol")
-        elif words.skip("priority"):
-            prio = words.number("a priority", 3)
-        else:
-            break
-    if op is not VlanOp.POP and vid is None:
+    given: dict[str, int] = {}
+    readers = _VLAN_WORDS.get(op, {})
+    while words.peek() in readers:
+        name = words.take("a part of a tag")
+        given[name] = readers[name](words)
+    if op in (VlanOp.PUSH, VlanOp.MODIFY) and "id" not in given:
         words.fail(f"id needs to be set for {word}", token=word)
-    return Vlan(op, vid or 0, protocol, prio, _control(words, PIPE))
+    if op is VlanOp.PUSH_ETH and len(given) < 2:
+        words.fail("push_eth needs both addresses", token=word, expected="dst_mac, src_mac")
+    return Vlan(
+        op, given.get("id", 0), given.get("protocol", 0x8100), given.get("priority"),
+        _control(words, PIPE), given.get("dst_mac", 0), given.get("src_mac", 0),
+    )  # fmt: skip
+
+
+_TAG_WORDS: Final[dict[str, Callable[[Words], int]]] = {
+    "id": lambda words: words.number("a VLAN id", 12),
+    "protocol": lambda words: ether_type(words, "a protocol"),
+    "priority": lambda words: words.number("a priority", 3),
+}
+_VLAN_WORDS: Final[dict[VlanOp, dict[str, Callable[[Words], int]]]] = {
+    VlanOp.PUSH: _TAG_WORDS,
+    VlanOp.MODIFY: _TAG_WORDS,
+    VlanOp.PUSH_ETH: {
+        "dst_mac": lambda words: ethernet(words, words.take("dst_mac")),
+        "src_mac": lambda words: ethernet(words, words.take("src_mac")),
+    },
+}
 
 
 def _mpls(words: Words) -> Action:
@@ -303,6 +335,7 @@ def _skbedit(words: Words) -> Action:
     priority: int | None = None
     queue: int | None = None
     ptype: str | None = None
+    inherit = False
     while words:
         if words.skip("mark"):
             mark = masked_number(words, "mark", 32)
@@ -314,18 +347,20 @@ def _skbedit(words: Words) -> Action:
             ptype = words.take("host, otherhost, broadcast or multicast")
             if ptype not in ("host", "otherhost", "broadcast", "multicast"):
                 words.fail("no such ptype", token=ptype)
-        elif words.peek() == "inheritdsfield":
-            words.fail("inheritdsfield is not modelled", token=words.take("inheritdsfield"))
+        elif words.skip("inheritdsfield"):
+            inherit = True
         else:
             break
-    if mark is None and priority is None and queue is None and ptype is None:
+    if mark is None and priority is None and queue is None and ptype is None and not inherit:
         words.fail("skbedit needs to be told what to set", expected="mark, priority, ptype, ...")
-    return Skbedit(mark, priority, queue, ptype, _control(words, PIPE))
+    return Skbedit(mark, priority, queue, ptype, _control(words, PIPE), inherit)
 
 
 def _class(words: Words) -> int:
     """A priority as a class handle ``MAJOR:MINOR`` in hex, or a number in hex."""
     word = words.take("a priority")
+    if word in ("root", "none"):
+        return 0xFFFFFFFF if word == "root" else 0
     major, colon, minor = word.partition(":")
     if not colon:
         return words.to_number(word, "a priority", 32, 16)
@@ -337,6 +372,10 @@ def _pedit(words: Words) -> Action:
     return read_pedit(words, _control)
 
 
+def _police(words: Words) -> Action:
+    return read_police(words, _verdict)
+
+
 _READERS: Final[dict[str, Callable[[Words], Action]]] = {
     "gact": _gact,
     "mirred": _mirred,
@@ -346,4 +385,7 @@ _READERS: Final[dict[str, Callable[[Words], Action]]] = {
     "vlan": _vlan,
     "mpls": _mpls,
     "skbedit": _skbedit,
+    "police": _police,
+    "sample": lambda words: read_sample(words, _control),
+    "tunnel_key": lambda words: read_tunnel_key(words, _control),
 }

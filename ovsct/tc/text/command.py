@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, TypeAlias
 
@@ -11,7 +11,7 @@ from ovsct.errors import InputError
 from ovsct.tc.actions import Action
 from ovsct.tc.filters import FLOWER, MATCHALL, Filter
 from ovsct.tc.keys import ETH_P_ALL
-from ovsct.tc.text.action import device, read_actions
+from ovsct.tc.text.action import Actions, device, read_actions
 from ovsct.tc.text.flower import FlowerReader
 from ovsct.tc.text.names import ether_type
 from ovsct.tc.text.words import Words
@@ -35,6 +35,18 @@ class QdiscCommand:
     add: bool
     kind: str
     line: int
+    block: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ActionCommand:
+    """``tc actions add|del action ... index N``. For del, `action` says only the kind."""
+
+    add: bool
+    action: Action | None
+    kind: str
+    index: int
+    line: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +61,7 @@ class FilterCommand:
     protocol: int | None = None
 
 
-Command: TypeAlias = QdiscCommand | FilterCommand
+Command: TypeAlias = QdiscCommand | FilterCommand | ActionCommand
 
 _VERBS: Final = {
     "add": Verb.ADD, "replace": Verb.REPLACE, "change": Verb.CHANGE, "del": Verb.DEL,
@@ -95,9 +107,30 @@ def read_command(
     thing = words.take("qdisc or filter")
     if thing == "qdisc":
         return _qdisc(words, line or 0)
+    if thing in ("action", "actions"):
+        return _actions(words, line or 0)
     if thing != "filter":
         words.fail("no such object of tc here", token=thing, expected="qdisc or filter")
     return _filter(words, line or 0)
+
+
+def _actions(words: Words, line: int) -> Command:
+    """``tc actions``: actions that stand by themselves, for filters to share."""
+    verb = words.take("add or del")
+    if verb not in ("add", "del", "delete"):
+        words.fail("a script can only add or delete actions", token=verb, expected="add or del")
+    words.skip("action")
+    if verb == "add":
+        read = read_actions(words)
+        if len(read.actions) > 1:
+            words.fail("several actions in one command are not modelled")
+        index = read.indexes[0] if read.indexes else 0
+        return ActionCommand(True, read.actions[0], read.actions[0].kind, index, line)
+    kind = words.take("a kind of action")
+    if not words.skip("index"):
+        words.take("index")
+        words.fail("only an action with an index can be deleted", expected="index N")
+    return ActionCommand(False, None, kind, words.number("an index", 32, 10), line)
 
 
 def _qdisc(words: Words, line: int) -> Command:
@@ -109,6 +142,7 @@ def _qdisc(words: Words, line: int) -> Command:
         words.fail("qdisc needs a device", expected="dev p<n>")
     port = device(words, "a device")
     kind = ""
+    block = 0
     while words:
         word = words.take("a qdisc")
         if word in _QDISCS:
@@ -119,13 +153,15 @@ def _qdisc(words: Words, line: int) -> Command:
         elif word == "parent":
             if words.take("a parent") not in ("ffff:fff1", "ffff:fff1:"):
                 words.fail("the parent of an ingress qdisc is ffff:fff1")
-        elif word in ("ingress_block", "egress_block"):
-            words.fail("shared blocks are not modelled", token=word)
+        elif word == "ingress_block":
+            block = words.number("a block", 32)
+        elif word == "egress_block":
+            words.fail("blocks at egress are not modelled", token=word)
         else:
             words.fail("only ingress and clsact are modelled", token=word)
     if not kind:
         words.fail("no qdisc named", expected="ingress or clsact")
-    return QdiscCommand(port, verb in ("add", "replace"), kind, line)
+    return QdiscCommand(port, verb in ("add", "replace"), kind, line, block)
 
 
 class _Place:
@@ -134,6 +170,8 @@ class _Place:
     def __init__(self) -> None:
         self.port: int | None = None
         self.hooked = False
+        self.egress = False
+        self.block = 0
         self.chain = 0
         self.prio = 0
         self.handle = ""
@@ -152,10 +190,10 @@ def _filter(words: Words, line: int) -> Command:
         if not _read_place(words, place, kind):
             break
         kind = ""
-    if place.port is None:
+    if place.port is None and not place.block:
         words.fail("filter needs a device", expected="dev p<n>")
-    if not place.hooked:
-        words.fail("filters are modelled at ingress only", expected="ingress")
+    if not place.hooked and not place.block:
+        words.fail("filters are modelled at ingress and egress only", expected="ingress")
     if verb is Verb.DEL:
         return _delete(words, place, kind, line)
     if kind not in (FLOWER, MATCHALL):
@@ -174,13 +212,18 @@ def _read_place(words: Words, place: _Place, word: str) -> bool:
         place.hooked = True
     elif word == "parent":
         parent = words.take("a parent")
-        if parent not in ("ffff:", "ffff:0", "ffff:fff2"):
-            words.fail("filters are modelled at ingress only", token=parent, expected="ffff:")
+        if parent not in ("ffff:", "ffff:0", "ffff:fff2", "ffff:fff3"):
+            words.fail("filters are modelled at ingress and egress only", token=parent,
+                       expected="ffff:")  # fmt: skip
         place.hooked = True
-    elif word in ("egress", "root"):
-        words.fail("filters are modelled at ingress only", token=word, expected="ingress")
+        place.egress = parent == "ffff:fff3"
+    elif word == "egress":
+        place.hooked = place.egress = True
+    elif word == "root":
+        words.fail("filters are modelled at ingress and egress only", token=word,
+                   expected="ingress")  # fmt: skip
     elif word == "block":
-        words.fail("shared blocks are not modelled", token=word)
+        place.block = words.number("a block", 32)
     elif word == "chain":
         place.chain = words.number("a chain", 32)
         if place.chain > MAX_CHAIN:
@@ -203,35 +246,44 @@ def _handle(words: Words, text: str) -> int:
 
 
 def _delete(words: Words, place: _Place, kind: str, line: int) -> Command:
-    assert place.port is not None
     if words:
         words.take("the end of the command")
         words.fail("nothing can stand behind the kind in del")
     entry = Filter(
-        place.port, place.protocol or ETH_P_ALL, chain=place.chain, prio=place.prio,
-        handle=_handle(words, place.handle), kind=kind,
+        place.port or 0, place.protocol or ETH_P_ALL, chain=place.chain, prio=place.prio,
+        handle=_handle(words, place.handle), kind=kind, egress=place.egress, block=place.block,
     )  # fmt: skip
     return FilterCommand(Verb.DEL, entry, line, place.protocol)
 
 
 def _body(words: Words, place: _Place, kind: str, protocol: int) -> Filter:
-    assert place.port is not None
     handle = _handle(words, place.handle)
     reader = FlowerReader(words, protocol)
-    actions: tuple[Action, ...] = ()
-    cookie: bytes | None = None
+    read = Actions((), None, ())
     while words:
         word = words.take("a match or action")
         if word == "action":
-            actions, cookie = read_actions(words)
+            read = read_actions(words)
         elif kind == MATCHALL and word in ("skip_hw", "skip_sw", "verbose"):
             reader.read(word)
         elif kind == MATCHALL or not reader.read(word):
             words.fail(f"{kind} knows no such word", token=word)
     if reader.skip_hw and reader.skip_sw:
         words.fail("skip_hw and skip_sw leave nobody to run the filter", token="skip_sw")
+    return made(
+        reader, read, kind,
+        Filter(
+            place.port or 0, protocol, chain=place.chain, prio=place.prio, handle=handle,
+            egress=place.egress, block=place.block,
+        ),
+    )  # fmt: skip
+
+
+def made(reader: FlowerReader, read: Actions, kind: str, place: Filter) -> Filter:
+    """The filter at `place` with what was read."""
     value, mask = (0, 0) if kind == MATCHALL else (reader.value, reader.mask)
-    return Filter(
-        place.port, protocol, value, mask, actions, place.chain, place.prio, handle, kind,
-        reader.skip_hw, reader.skip_sw, cookie,
+    return replace(
+        place, value=value, mask=mask, kind=kind, actions=read.actions, cookie=read.cookie,
+        indexes=read.indexes, skip_hw=reader.skip_hw, skip_sw=reader.skip_sw,
+        ranges=tuple((slot, *ends) for slot, ends in sorted(reader.ranges.items())),
     )  # fmt: skip

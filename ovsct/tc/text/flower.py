@@ -34,7 +34,7 @@ from ovsct.tc.text.names import (
 from ovsct.tc.text.words import Words
 
 CT_FLAGS: Final[dict[str, int]] = {
-    "trk": CT_TRK, "new": CT_NEW, "est": CT_EST, "inv": CT_INV, "rpl": CT_RPL, "rel": CT_REL,
+    "trk": CT_TRK, "new": CT_NEW, "est": CT_EST, "rel": CT_REL, "inv": CT_INV, "rpl": CT_RPL,
 }  # fmt: skip
 """In the order in which ``tc filter show`` prints them."""
 
@@ -42,16 +42,13 @@ FRAG_FLAGS: Final[dict[str, int]] = {"frag": FRAG, "firstfrag": FIRST_FRAG}
 
 NOT_MODELLED: Final[dict[str, str]] = {
     **dict.fromkeys(
-        ("enc_dst_ip", "enc_src_ip", "enc_key_id", "enc_dst_port", "enc_tos", "enc_ttl",
-         "geneve_opts", "vxlan_opts", "erspan_opts", "gtp_opts"),
-        "tunnel keys are not modelled in TC",
+        ("geneve_opts", "vxlan_opts", "erspan_opts", "gtp_opts"),
+        "options of tunnels are not modelled in TC",
     ),
-    "indev": "a filter on a shared block's device is not modelled",
     "num_of_vlans": "the number of tags is not a key of this model",
     "pppoe_sid": "PPPoE is not modelled in TC",
     "ppp_proto": "PPPoE is not modelled in TC",
     "l2tpv3_sid": "L2TPv3 is not modelled in TC",
-    "mpls": "labels by depth (mpls lse) are not modelled",
     "cfm": "CFM is not modelled in TC",
     "l2_miss": "l2_miss needs a bridge, which is not modelled",
     "hash": "the packet's hash is not modelled",
@@ -67,8 +64,8 @@ _ANY_VLAN: Final = "an outer type of 802.1Q or 802.1ad"
 class FlowerReader:
     """What has been read so far: the match, the types known, the flags."""
 
-    __slots__ = ("cvlan_type", "ip_proto", "mask", "protocol", "skip_hw", "skip_sw", "value",
-                 "vlan_type", "words")  # fmt: skip
+    __slots__ = ("cvlan_type", "ip_proto", "mask", "protocol", "ranges", "skip_hw", "skip_sw",
+                 "value", "vlan_type", "words")  # fmt: skip
 
     def __init__(self, words: Words, protocol: int) -> None:
         self.words = words
@@ -78,6 +75,7 @@ class FlowerReader:
         self.ip_proto: int | None = None
         self.value = 0
         self.mask = 0
+        self.ranges: dict[str, tuple[int, int]] = {}
         self.skip_hw = False
         self.skip_sw = False
         if protocol in VLAN_TYPES:
@@ -213,16 +211,23 @@ def _port(slot: str) -> Callable[[FlowerReader, str], None]:
         ok = r.ip_proto in (PROTO_TCP, PROTO_UDP, PROTO_SCTP)
         r.need(what, ok, "ip_proto tcp, udp or sctp")
         if "-" in r.words.peek():
-            r.words.fail(
-                "ranges of ports are not modelled", token=r.words.take(what),
-                hint="write them as VALUE/MASK",
-            )  # fmt: skip
+            r.ranges[slot] = _port_range(r.words, what)
+            return
         value, mask = masked_number(r.words, what, 16, 10, 0)
         if not value:
             r.words.fail("tc takes no port 0", token=what)
         r.put(slot, value, mask)
 
     return read
+
+
+def _port_range(words: Words, what: str) -> tuple[int, int]:
+    word = words.take(what)
+    first, _, last = word.partition("-")
+    low, high = words.to_number(first, what, 16, 10), words.to_number(last, what, 16, 10)
+    if high <= low:
+        words.fail("a range of ports must run upwards", token=word)
+    return low, high
 
 
 def _tcp_flags(r: FlowerReader, what: str) -> None:
@@ -262,7 +267,10 @@ def _arp_op(r: FlowerReader, what: str) -> None:
         r.words.take(what)
         r.put("nw_proto", named)
     else:
-        r.put("nw_proto", *masked_number(r.words, what, 8, 0, 0))
+        value, mask = masked_number(r.words, what, 8, 10, 10)
+        if value > 2:  # flower_arp_op_validate() knows these two, and none
+            r.words.fail("tc takes no such arp_op", token=str(value), expected="request or reply")
+        r.put("nw_proto", value, mask)
 
 
 def _need_arp(r: FlowerReader, what: str) -> None:
@@ -273,6 +281,64 @@ def _mpls(low: int, width: int) -> Callable[[FlowerReader, str], None]:
     def read(r: FlowerReader, what: str) -> None:
         r.need(what, r.inner in MPLS_TYPES, "protocol mpls_uc or mpls_mc")
         r.put("mpls_lse", r.words.number(what, width, 10), low=low, width=width)
+
+    return read
+
+
+LSE_PARTS: Final[dict[str, tuple[int, int]]] = {
+    "label": (12, 20), "tc": (9, 3), "bos": (8, 1), "ttl": (0, 8),
+}  # fmt: skip
+"""Lowest bit and width of the parts of a label stack entry, as ``mpls lse`` names them."""
+
+LSE_SLOTS: Final = ("mpls_lse", "mpls_lse1", "mpls_lse2")
+
+
+def _labels(r: FlowerReader, what: str) -> None:
+    """``mpls lse depth N ...``: as in the kernel, the entry itself must be there, too."""
+    r.need(what, r.inner in MPLS_TYPES, "protocol mpls_uc or mpls_mc")
+    if r.words.peek() != "lse":
+        r.words.take("lse")
+        r.words.fail("mpls needs label stack entries", expected="lse depth N ...")
+    while r.words.skip("lse"):
+        if not r.words.skip("depth"):
+            r.words.take("depth")
+            r.words.fail("a label stack entry needs a depth", expected="depth N")
+        depth = r.words.number("a depth", 8, 10)
+        if not 1 <= depth <= len(LSE_SLOTS):
+            r.words.fail("labels are modelled down to the third", token=str(depth))
+        r.put("nw_ttl", 1, low=depth - 1, width=1)
+        while r.words.peek() in LSE_PARTS:
+            part = r.words.take("a part of a label")
+            low, width = LSE_PARTS[part]
+            value = r.words.number(part, width, 10)
+            r.put(LSE_SLOTS[depth - 1], value, low=low, width=width)
+
+
+def _indev(r: FlowerReader, what: str) -> None:
+    word = r.words.take("a device")
+    if word[:1] != "p" or not word[1:].isdigit():
+        r.words.fail("no such device", token=word, expected="p<n> for port n")
+    r.put("in_port", int(word[1:]))
+
+
+def _enc_addr(v4: str, v6: str) -> Callable[[FlowerReader, str], None]:
+    def read(r: FlowerReader, what: str) -> None:
+        family = 6 if ":" in r.words.peek() else 4
+        r.put(v4 if family == 4 else v6, *prefix(r.words, what, family))
+
+    return read
+
+
+def _enc_number(slot: str, bits: int) -> Callable[[FlowerReader, str], None]:
+    def read(r: FlowerReader, what: str) -> None:
+        r.put(slot, r.words.number(what, bits, 10))
+
+    return read
+
+
+def _enc_byte(slot: str) -> Callable[[FlowerReader, str], None]:
+    def read(r: FlowerReader, what: str) -> None:
+        r.put(slot, *masked_number(r.words, what, 8, 0, 16))
 
     return read
 
@@ -376,6 +442,14 @@ _KEYS: Final[dict[str, Callable[[FlowerReader, str], None]]] = {
     "mpls_tc": _mpls(9, 3),
     "mpls_bos": _mpls(8, 1),
     "mpls_ttl": _mpls(0, 8),
+    "mpls": _labels,
+    "indev": _indev,
+    "enc_dst_ip": _enc_addr("tun_dst", "tun_ipv6_dst"),
+    "enc_src_ip": _enc_addr("tun_src", "tun_ipv6_src"),
+    "enc_key_id": _enc_number("tun_id", 32),
+    "enc_dst_port": _enc_number("tun_tp_dst", 16),
+    "enc_tos": _enc_byte("tun_tos"),
+    "enc_ttl": _enc_byte("tun_ttl"),
     "ct_state": _ct_state,
     "ct_zone": _ct_number("ct_zone", 16),
     "ct_mark": _ct_number("ct_mark", 32),

@@ -20,7 +20,7 @@ from ovsct.packet.packet import (
 )
 from ovsct.tc.filters import Filter
 from ovsct.tc.keys import ETH_P_ALL
-from ovsct.tc.text.flower import CT_FLAGS, FRAG_FLAGS
+from ovsct.tc.text.flower import CT_FLAGS, FRAG_FLAGS, LSE_PARTS, LSE_SLOTS
 from ovsct.tc.text.names import IP_PROTOS, TYPE_NAMES
 
 _PROTO_NAMES: Final = {number: name for name, number in IP_PROTOS.items()}
@@ -44,21 +44,22 @@ def type_name(number: int, *, shown: bool = False) -> str:
     return f"[{number}]" if shown else f"0x{number:04x}"
 
 
-def keys_of(entry: Filter) -> list[Key]:
-    """What the filter matches on.
+def keys_of(entry: Filter, *, shown: bool = False) -> list[Key]:
+    """What the filter matches on, in the words of a command or (`shown`) of ``tc filter show``.
 
     Raises:
         OvsctError: it matches on something that flower has no word for.
     """
-    reader = _Match(entry)
+    reader = _Match(entry, shown)
     return list(reader.keys())
 
 
 class _Match:
     """Takes a match apart; `left` are the bits of the mask that no key has accounted for."""
 
-    def __init__(self, entry: Filter) -> None:
+    def __init__(self, entry: Filter, shown: bool) -> None:
         self.entry = entry
+        self.shown = shown
         self.left = entry.mask
 
     def take(self, slot: str, low: int = 0, width: int = 0) -> tuple[int, int]:
@@ -71,6 +72,7 @@ class _Match:
         return self.entry.value >> shift & ones, mask
 
     def keys(self) -> Iterator[Key]:
+        yield from self._plain("indev", "in_port", lambda value, _: f"p{value}")
         inner = yield from self._tags()
         yield from self._plain("dst_mac", "dl_dst", _mac)
         yield from self._plain("src_mac", "dl_src", _mac)
@@ -81,10 +83,8 @@ class _Match:
         elif inner in (ETH_ARP, ETH_RARP):
             yield from self._arp()
         elif inner in MPLS_TYPES:
-            for name, low, width in _LSE:
-                value, mask = self.take("mpls_lse", low, width)
-                if mask == (1 << width) - 1:
-                    yield Key(name, name, str(value))
+            yield from self._labels()
+        yield from self._tunnel()
         yield from self._flags("ip_flags", "nw_frag")
         yield from self._flags("ct_state", "ct_state")
         yield from self._plain("ct_zone", "ct_zone", _number(16))
@@ -104,14 +104,14 @@ class _Match:
         yield from self._tag("vlan", "vlan_tci")
         second, second_mask = self.take("vlan_tpid1")
         if second_mask and second:
-            yield Key("vlan_ethtype", "vlan_ethtype", type_name(second))
+            yield Key("vlan_ethtype", "vlan_ethtype", type_name(second, shown=self.shown))
             yield from self._tag("cvlan", "vlan_tci1")
             if type_mask:
-                yield Key("cvlan_ethtype", "cvlan_ethtype", type_name(inner))
+                yield Key("cvlan_ethtype", "cvlan_ethtype", type_name(inner, shown=self.shown))
         elif type_mask:
             if not second_mask:
                 raise OvsctError("flower cannot match on a type behind any number of tags")
-            yield Key("vlan_ethtype", "vlan_ethtype", type_name(inner))
+            yield Key("vlan_ethtype", "vlan_ethtype", type_name(inner, shown=self.shown))
         elif second_mask:
             raise OvsctError("flower has no word for a frame with exactly one tag of any type")
         return inner if type_mask else 0
@@ -169,14 +169,49 @@ class _Match:
                     text = str(value) if mask & 0xFF == 0xFF else f"{value & 0xFF}/{mask & 0xFF}"
                     yield Key(name, f"icmp_{name}", text)
             return
+        ranges = {slot: f"{first}-{last}" for slot, first, last in self.entry.ranges}
         for name, slot in (("dst_port", "tp_dst"), ("src_port", "tp_src")):
             value, mask = self.take(slot)
-            if mask:
+            if slot in ranges:
+                yield Key(name, name, ranges[slot])
+            elif mask:
                 text = str(value) if mask == 0xFFFF else f"{value}/0x{mask:x}"
                 yield Key(name, name, text)
         value, mask = self.take("tcp_flags")
         if mask:
             yield Key("tcp_flags", "tcp_flags", f"0x{value:x}/{mask & 0xFFF:x}")
+
+    def _labels(self) -> Iterator[Key]:
+        _, there = self.take("nw_ttl")
+        if there:
+            yield Key("mpls", "mpls", "\n".join(self._stack(there)))
+            return
+        for name, (low, width) in LSE_PARTS.items():
+            value, mask = self.take("mpls_lse", low, width)
+            if mask == (1 << width) - 1:
+                yield Key(f"mpls_{name}", f"mpls_{name}", str(value))
+
+    def _stack(self, there: int) -> Iterator[str]:
+        """``lse depth N ...``, one for each entry that is asked for."""
+        for number, slot in enumerate(LSE_SLOTS):
+            if not there >> number & 1:
+                continue
+            words = f"lse depth {number + 1}"
+            for name, (low, width) in LSE_PARTS.items():
+                value, mask = self.take(slot, low, width)
+                if mask:
+                    words += f" {name} {value}"
+            yield words
+
+    def _tunnel(self) -> Iterator[Key]:
+        yield from self._plain("enc_dst_ip", "tun_dst", _v4)
+        yield from self._plain("enc_src_ip", "tun_src", _v4)
+        yield from self._plain("enc_dst_ip", "tun_ipv6_dst", _v6)
+        yield from self._plain("enc_src_ip", "tun_ipv6_src", _v6)
+        yield from self._plain("enc_key_id", "tun_id", lambda value, _: str(value))
+        yield from self._plain("enc_dst_port", "tun_tp_dst", lambda value, _: str(value))
+        yield from self._plain("enc_tos", "tun_tos", _number(8))
+        yield from self._plain("enc_ttl", "tun_ttl", _number(8))
 
     def _arp(self) -> Iterator[Key]:
         yield from self._plain("arp_sip", "nw_src", _v4)
@@ -190,7 +225,6 @@ class _Match:
 
 
 _SHOWN_TYPES: Final = {0x0800: "ipv4", 0x86DD: "ipv6", 0x0806: "arp", 0x8035: "rarp"}
-_LSE: Final = (("mpls_label", 12, 20), ("mpls_tc", 9, 3), ("mpls_bos", 8, 1), ("mpls_ttl", 0, 8))
 
 
 def _number(width: int) -> Callable[[int, int], str]:
@@ -235,6 +269,6 @@ def label_text(value: int, mask: int) -> str:
 _label = label_text
 
 
-def protocol_of(entry: Filter) -> str:
+def protocol_of(entry: Filter, *, shown: bool = False) -> str:
     """The ``protocol`` word of a filter."""
-    return type_name(entry.protocol) if entry.protocol != ETH_P_ALL else "all"
+    return type_name(entry.protocol, shown=shown) if entry.protocol != ETH_P_ALL else "all"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from ovsct.tc.actions import Header, Munge, Pedit
@@ -64,11 +65,13 @@ def words_of(place: Place, value: int, mask: int, *, add: bool = False) -> tuple
 
 def read_pedit(words: Words, control: Callable[[Words, int], int]) -> Pedit:
     """Everything behind ``pedit``."""
-    if not words.skip("ex"):
-        words.take("ex")
-        words.fail("only the extended form of pedit is modelled", expected="pedit ex munge ...")
+    extended = words.skip("ex")
     munges: list[Munge] = []
     while words.skip("munge"):
+        if not extended and words.peek() != "offset":
+            words.take("ex")
+            words.fail("only the extended form of pedit is modelled for fields",
+                       expected="pedit ex munge ...")  # fmt: skip
         munges.extend(_munge(words))
     if not munges:
         words.take("munge")
@@ -76,12 +79,27 @@ def read_pedit(words: Words, control: Callable[[Words, int], int]) -> Pedit:
     return Pedit(tuple(munges), control(words, OK))
 
 
+_RAW: Final = {"u32": 4, "u16": 2, "u8": 1}
+
+
+def _raw(words: Words) -> tuple[Munge, ...]:
+    """``offset N u8|u16|u32 set VALUE``: bytes of the network header (m_pedit.c, parse_offset)."""
+    at = words.number("an offset", 16)
+    if words.peek() in ("at", "offmask", "shift"):
+        words.fail("offsets that depend on the packet are not modelled", token=words.take("at"))
+    word = words.take("u8, u16 or u32")
+    size = _RAW.get(word)
+    if size is None:
+        words.fail("pedit needs a width here", token=word, expected=", ".join(_RAW))
+    if at % size:
+        words.fail(f"a {word} begins at a multiple of {size}", token=str(at))
+    return _change(words, Place(Header.NETWORK, at, size), word)
+
+
 def _munge(words: Words) -> tuple[Munge, ...]:
     header = words.take("a header")
-    if header in ("offset", "u32", "u16", "u8"):
-        words.fail(
-            "raw offsets of pedit are not modelled", token=header, hint="name the header and field"
-        )
+    if header == "offset":
+        return _raw(words)
     if header not in {name for name, _ in PLACES}:
         words.fail("pedit knows no such header here", token=header, expected="eth, ip, ip6, ...")
     name = words.take("a field")
@@ -89,6 +107,11 @@ def _munge(words: Words) -> tuple[Munge, ...]:
     if place is None:
         known = ", ".join(field for head, field in PLACES if head == header)
         words.fail(f"pedit knows no such field of {header} here", token=name, expected=known)
+    return _change(words, place, name)
+
+
+def _change(words: Words, place: Place, name: str) -> tuple[Munge, ...]:
+    """What is done to a field: ``set``, ``add``, ``clear``, ``invert``, ``preserve``."""
     ones = (1 << 8 * place.size) - 1
     how = words.take("set, add, clear, invert or preserve")
     if how in ("clear", "invert", "preserve", "dec", "retain", "decrement"):
@@ -96,7 +119,11 @@ def _munge(words: Words) -> tuple[Munge, ...]:
             return words_of(place, 0xFF, ones, add=True)
         if how == "clear":
             return words_of(place, 0, ones)
-        words.fail("pedit can only set, add or clear here", token=how)
+        if how == "invert":
+            return _all_stays(words_of(place, ones, ones))
+        if how == "preserve":
+            return _all_stays(words_of(place, 0, ones))
+        words.fail("pedit can only set, add, clear, invert or preserve here", token=how)
     if how not in ("set", "add"):
         words.fail("pedit can only set, add or clear", token=how)
     if how == "add" and place.form != "number":
@@ -109,6 +136,11 @@ def _munge(words: Words) -> tuple[Munge, ...]:
             words.fail("retain is for fields of up to 4 bytes", token="retain")
         mask = words.number("a mask", 8 * place.size)
     return words_of(place, value, mask, add=how == "add")
+
+
+def _all_stays(munges: tuple[Munge, ...]) -> tuple[Munge, ...]:
+    """The same words with all bits kept: what is left of them is an exclusive or."""
+    return tuple(replace(each, mask=0xFFFFFFFF) for each in munges)
 
 
 _FORMS: Final[dict[str, Callable[[Words, str, int], int]]] = {

@@ -16,7 +16,7 @@ ETHER_TYPES: Final[dict[str, int]] = {
 """iproute2 lib/ll_proto.c, those of its names that say something on Ethernet."""
 
 TYPE_NAMES: Final[dict[int, str]] = {
-    number: {"802.1q": "802.1Q"}.get(name, name)
+    number: {"802.1q": "802.1Q", "lldp": "LLDP"}.get(name, name)
     for name, number in ETHER_TYPES.items()
     if name != "ipv4"
 }
@@ -29,6 +29,9 @@ IP_PROTOS: Final[dict[str, int]] = {
 def ether_type(words: Words, what: str) -> int:
     """The next word as an Ethernet type: a name in any case, or a number."""
     word = words.take(what)
+    if word[:1] == "[" and word[-1:] == "]":
+        # So ``tc filter show`` writes a type that it has no name for.
+        return words.to_number(word[1:-1], what, 16, 10)
     named = ETHER_TYPES.get(word.lower())
     return named if named is not None else words.to_number(word, what, 16)
 

@@ -1,4 +1,4 @@
-"""Filters as the commands that the real ``tc`` takes, and as ``tc -s filter show`` prints them."""
+"""Filters as the commands that the real ``tc`` takes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any, Final
 from ovsct.conntrack.request import Nat, NatKind
 from ovsct.errors import OvsctError
 from ovsct.tc import actions as act
-from ovsct.tc.filters import FLOWER, Counter, Filter, Installed
+from ovsct.tc.filters import FLOWER, Filter
 from ovsct.tc.text.match import colons, keys_of, label_text, protocol_of, type_name
 from ovsct.tc.text.munge import PLACES, Place, words_of
-from ovsct.tc.verdict import OK, PIPE, STOLEN, spell
+from ovsct.tc.verdict import OK, PIPE, STOLEN, is_goto, spell
 
 
 def write_command(entry: Filter, verb: str = "add") -> str:
@@ -21,7 +21,9 @@ def write_command(entry: Filter, verb: str = "add") -> str:
     Raises:
         OvsctError: ``tc`` has no words for something that the filter matches on or does.
     """
-    words = [f"tc filter {verb} dev p{entry.port} ingress"]
+    hook = "egress" if entry.egress else "ingress"
+    where = f"block {entry.block}" if entry.block else f"dev p{entry.port} {hook}"
+    words = [f"tc filter {verb} {where}"]
     if entry.chain:
         words.append(f"chain {entry.chain}")
     if entry.prio:
@@ -32,19 +34,35 @@ def write_command(entry: Filter, verb: str = "add") -> str:
     words.append(entry.kind)
     words.extend(_flags(entry))
     if entry.kind == FLOWER:
-        words.extend(f"{key.name} {key.text}" for key in keys_of(entry) if key.name)
-    for action in entry.actions:
+        words.extend(
+            f"{key.name} {key.text}".replace("\n", " ") for key in keys_of(entry) if key.name
+        )
+    for number, action in enumerate(entry.actions):
         words.append(f"action {_ACTIONS[type(action)](action)}")
+        if entry.indexes and entry.indexes[number]:
+            words.append(f"index {entry.indexes[number]}")
         if entry.cookie is not None:
             words.append(f"cookie {entry.cookie.hex()}")
     return " ".join(words)
 
 
+def write_action(action: act.Action) -> str:
+    """One action, without the word ``action``.
+
+    Raises:
+        OvsctError: ``tc`` has no words for it.
+    """
+    return _ACTIONS[type(action)](action)
+
+
 def write_script(entries: Iterable[Filter]) -> Iterator[str]:
     """A whole script: the qdiscs that the filters need, then the filters in the order given."""
     known = list(entries)
-    for port in sorted({entry.port for entry in known}):
-        yield f"tc qdisc add dev p{port} ingress"
+    for index in sorted({entry.block for entry in known if entry.block}):
+        yield f"# the ports that share it: tc qdisc add dev p<n> ingress_block {index} ingress"
+    egress = {entry.port for entry in known if entry.egress}
+    for port in sorted({entry.port for entry in known if not entry.block}):
+        yield f"tc qdisc add dev p{port} {'clsact' if port in egress else 'ingress'}"
     for entry in known:
         yield write_command(entry)
 
@@ -89,6 +107,10 @@ def _ct(action: act.Ct) -> str:
         words.append(f"label {label_text(*track.label)}")
     if track.nat is not None:
         words.append(nat_text(track.nat))
+        if track.nat.kind is NatKind.RESTORE:
+            # tc takes no "nat" as the last word.
+            words.append(spell(action.control))
+            return " ".join(words)
     return " ".join(words) + _tail(action.control, PIPE)
 
 
@@ -110,13 +132,25 @@ def nat_text(nat: Nat) -> str:
 
 
 def _pedit(action: act.Pedit) -> str:
-    munges = list(action.munges)
+    munges = [each for each in action.munges if each.value or each.mask != 0xFFFFFFFF]
     parts = []
     while munges:
+        if munges[0].header is act.Header.NETWORK:
+            parts.append(_raw(munges.pop(0)))
+            continue
         name, place, value, mask, add, used = _field_of(munges)
         parts.append(_munge(name, place, value, mask, add))
         del munges[:used]
     return "pedit ex " + " ".join(parts) + _tail(action.control, OK)
+
+
+def _raw(munge: act.Munge) -> str:
+    bits = ~munge.mask & 0xFFFFFFFF
+    if munge.value and not bits:
+        raise OvsctError("tc has no word for inverting a part of a word")
+    how = "add" if munge.add else "set"
+    retain = "" if bits == 0xFFFFFFFF else f" retain 0x{bits:x}"
+    return f"munge offset {munge.offset} u32 {how} 0x{munge.value:x}{retain}"
 
 
 def _field_of(
@@ -171,7 +205,9 @@ def _csum(action: act.Csum) -> str:
 
 def _vlan(action: act.Vlan) -> str:
     words = f"vlan {action.op.value}"
-    if action.op is not act.VlanOp.POP:
+    if action.op is act.VlanOp.PUSH_ETH:
+        words += f" dst_mac {colons(action.dst)} src_mac {colons(action.src)}"
+    elif action.op in (act.VlanOp.PUSH, act.VlanOp.MODIFY):
         words += f" id {action.vid} protocol {type_name(action.protocol)}"
         if action.prio is not None:
             words += f" priority {action.prio}"
@@ -191,6 +227,8 @@ def _mpls(action: act.Mpls) -> str:
 
 def _skbedit(action: act.Skbedit) -> str:
     words = "skbedit"
+    if action.inherit:
+        words += " inheritdsfield"
     if action.queue is not None:
         words += f" queue_mapping {action.queue}"
     if action.priority is not None:
@@ -203,6 +241,39 @@ def _skbedit(action: act.Skbedit) -> str:
     return words + _tail(action.control, PIPE)
 
 
+def _police(action: act.Police) -> str:
+    words = "police"
+    if action.rate:
+        words += f" rate {8 * action.rate}bit burst {action.burst}"
+    if action.pkts_rate:
+        words += f" pkts_rate {action.pkts_rate} pkts_burst {action.pkts_burst}"
+    if action.mtu:
+        words += f" mtu {action.mtu}"
+    if is_goto(action.control) or is_goto(action.conform):
+        raise OvsctError("tc has no word for a police with goto")
+    return f"{words} conform-exceed {spell(action.control)}/{spell(action.conform)}"
+
+
+def _sample(action: act.Sample) -> str:
+    trunc = f" trunc {action.trunc}" if action.trunc else ""
+    return f"sample rate {action.rate} group {action.group}{trunc}{_tail(action.control, PIPE)}"
+
+
+def _tunnel_key(action: act.TunnelKey) -> str:
+    if not action.family:
+        return "tunnel_key unset" + _tail(action.control, PIPE)
+    make = IPv4Address if action.family == 4 else IPv6Address
+    words = f"tunnel_key set src_ip {make(action.src)} dst_ip {make(action.dst)}"
+    if action.key_id is not None:
+        words += f" id {action.key_id}"
+    for name in ("dst_port", "tos", "ttl"):
+        if value := getattr(action, name):
+            words += f" {name} {value}"
+    if action.csum_given:
+        words += " csum" if action.csum else " nocsum"
+    return words + _tail(action.control, PIPE)
+
+
 _ACTIONS: Final[dict[type[act.Action], Callable[[Any], str]]] = {
     act.Gact: _gact,
     act.Mirred: _mirred,
@@ -212,42 +283,7 @@ _ACTIONS: Final[dict[type[act.Action], Callable[[Any], str]]] = {
     act.Vlan: _vlan,
     act.Mpls: _mpls,
     act.Skbedit: _skbedit,
+    act.Police: _police,
+    act.Sample: _sample,
+    act.TunnelKey: _tunnel_key,
 }
-
-
-# -- tc -s filter show ----------------------------------------------------------------------------
-
-
-def show(installed: Iterable[Installed]) -> Iterator[str]:
-    """The lines of ``tc -s filter show dev p<n> ingress``, without the times of last use."""
-    place = None
-    for each in installed:
-        entry = each.filter
-        head = f"filter protocol {protocol_of(entry)} pref {entry.prio} {entry.kind}"
-        head += f" chain {entry.chain}"
-        if (entry.chain, entry.prio) != place:
-            place = (entry.chain, entry.prio)
-            yield head + " "
-        yield f"{head} handle 0x{entry.handle:x} "
-        if entry.kind == FLOWER:
-            for key in keys_of(entry):
-                yield f"  {key.shown} {key.text}"
-        for word in _flags(entry):
-            yield f"  {word}"
-        hits = each.counters[0].packets if each.counters and entry.kind != FLOWER else None
-        yield "  not_in_hw" if hits is None else f"  not_in_hw (rule hit {hits})"
-        for order, (action, counter) in enumerate(
-            zip(entry.actions, each.counters, strict=True), 1
-        ):
-            yield f"\taction order {order}: {_ACTIONS[type(action)](action)}"
-            yield from _statistics(counter)
-
-
-def _statistics(counter: Counter) -> Iterator[str]:
-    yield "\tAction statistics:"
-    yield (
-        f"\tSent {counter.bytes} bytes {counter.packets} pkt "
-        f"(dropped {counter.drops}, overlimits {counter.overlimits} requeues 0) "
-    )
-    yield "\tbacklog 0b 0p requeues 0"
-    yield ""
