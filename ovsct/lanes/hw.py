@@ -24,7 +24,7 @@ from ovsct.nic.profile import Profile, get_profile
 from ovsct.openflow.actions import OFPP_LOCAL
 from ovsct.packet.fields import SLOTS
 from ovsct.packet.packet import parse
-from ovsct.tc.text.show import FORMS
+from ovsct.tc.text.show import LISTINGS
 
 _BY_HW: Final = (Via.HW,)
 _TAGGED: Final = SLOTS["vlan_tci"].mask
@@ -126,7 +126,7 @@ class HwLane(TcLane):
         Raises:
             InputError: there is no such thing.
         """
-        if to in ("odp", "tc", *FORMS):
+        if to in ("odp", "tc", *LISTINGS):
             return super().lowered(to)
         if to != "nic":
             raise InputError(

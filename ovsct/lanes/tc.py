@@ -39,7 +39,7 @@ from ovsct.packet.packet import parse
 from ovsct.tc.chains import FilterError
 from ovsct.tc.filters import Installed
 from ovsct.tc.ingress import Fate, Result, TcIngress
-from ovsct.tc.text.show import FORMS, listing
+from ovsct.tc.text.show import LISTINGS, listing
 
 _RECIRC: Final = SLOTS["recirc_id"]
 _STATE: Final = SLOTS["ct_state"]
@@ -283,7 +283,7 @@ class TcLane(OvsLane):
         """
         if to == "odp":
             return self.dump_flows()
-        if to in FORMS:
+        if to in LISTINGS:
             return list(listing(self.tc.hooks(), to, self.now))
         if to != "tc":
             raise InputError("the lane tc installs nothing of this kind", token=to,

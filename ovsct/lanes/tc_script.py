@@ -26,7 +26,7 @@ from ovsct.tc.text.command import (
     Verb,
 )
 from ovsct.tc.text.forms import read_rules
-from ovsct.tc.text.show import FORMS, listing
+from ovsct.tc.text.show import LISTINGS, listing
 from ovsct.tc.text.write import write_script
 
 _VIA: Final = (Via.TC,)
@@ -114,7 +114,7 @@ class TcScript:
         Raises:
             InputError: this lane has no such thing.
         """
-        if to in FORMS:
+        if to in LISTINGS:
             return list(listing(self.tc.hooks(), to, self.now))
         if to != "tc":
             raise InputError("the lane tc-script installs nothing of this kind", token=to,

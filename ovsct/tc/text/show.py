@@ -55,7 +55,7 @@ def show_text(installed: Iterable[Installed], now: float = 0.0) -> Iterator[str]
         yield ""
 
 
-FORMS: Final = ("tc-show", "tc-json")
+LISTINGS: Final = ("tc-show", "tc-json")
 """What :func:`listing` can be asked for, beside the commands (``tc``)."""
 
 
@@ -66,7 +66,7 @@ def listing(
 
     Args:
         hooks: what follows ``filter show`` (``dev p1 ingress``), and the filters there.
-        form: one of :data:`FORMS`.
+        form: one of :data:`LISTINGS`.
         now: seconds.
     """
     for where, installed in hooks:
