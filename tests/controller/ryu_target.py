@@ -207,8 +207,8 @@ class Target:
     @staticmethod
     def _read_until(connection: socket.socket, marker: bytes, came: list[bytes]) -> None:
         while True:
-            length = int.from_bytes(_exactly(connection, 2), "big")
-            frame = _exactly(connection, length)
+            length = int.from_bytes(exactly(connection, 2), "big")
+            frame = exactly(connection, length)
             if frame == marker:
                 return
             came.append(frame)
@@ -240,7 +240,8 @@ def _marker(number: int) -> bytes:
     return head + number.to_bytes(46, "big")
 
 
-def _exactly(connection: socket.socket, size: int) -> bytes:
+def exactly(connection: socket.socket, size: int) -> bytes:
+    """So many bytes of a connection."""
     data = b""
     while len(data) < size:
         chunk = connection.recv(size - len(data))

@@ -13,6 +13,7 @@ from controller.policy import balancer
 from ovsct.lane import Port
 from ovsct.oracle.real_ovs import RealOvs
 from ovsct.packet.build import arp, icmp_error, tcp, udp
+from tests.controller.pair import Pair
 from tests.controller.rig import LIBRARIES, Bench, Library, benches, meaning
 
 POLICY = """
@@ -46,7 +47,7 @@ TO = {"eth_src": CLIENT, "eth_dst": VIRTUAL}
 
 @pytest.fixture(scope="module")
 def real() -> Iterator[RealOvs]:
-    with RealOvs(ports=(1, 2, 3)) as lane:
+    with RealOvs(ports=(1, 2, 3, 4)) as lane:
         yield lane
 
 
@@ -61,6 +62,11 @@ def bench(request: pytest.FixtureRequest, real: RealOvs, tmp_path: Path) -> Iter
 @pytest.mark.real_ovs
 def test_load_balancer(bench: Bench) -> None:
     """One controller for all of it: starting one costs more than the packets."""
+    whole(bench)
+
+
+def whole(bench: Bench | Pair) -> None:
+    """All of it, on one bench."""
     _answers_arp_and_learns(bench)
     _a_client_keeps_its_backend(bench)
     _other_traffic_is_switched(bench)
@@ -73,15 +79,15 @@ def test_load_balancer(bench: Bench) -> None:
     assert meaning(shown) == meaning(bench.dump("flows"))
 
 
-def _answers_arp_and_learns(bench: Bench) -> None:
+def _answers_arp_and_learns(bench: Bench | Pair) -> None:
     reply = arp(VIP, C, op=2, tha=CLIENT, eth_src=VIRTUAL, eth_dst=CLIENT)
     assert bench.send(1, arp(C, VIP, eth_src=CLIENT)) == [(1, reply)]
-    assert bench.ports(1, arp(C, ADDRESSES[2], eth_src=CLIENT)) == [2, 3, 65534]
+    assert bench.ports(1, arp(C, ADDRESSES[2], eth_src=CLIENT)) == [2, 3, 4, 65534]
     for port, mac in MACS.items():
         assert bench.ports(port, arp(ADDRESSES[port], C, op=2, eth_src=mac, eth_dst=CLIENT)) == [1]
 
 
-def _open(bench: Bench, sport: int, client: str = C) -> Port:
+def _open(bench: Bench | Pair, sport: int, client: str = C) -> Port:
     """Open a connection, both ways; the port of its backend."""
     ((port, frame),) = bench.send(1, tcp(client, VIP, sport, 80, "S", **TO))
     assert isinstance(port, int)
@@ -93,7 +99,7 @@ def _open(bench: Bench, sport: int, client: str = C) -> Port:
     return port
 
 
-def _a_connection_keeps_its_backend(bench: Bench) -> None:
+def _a_connection_keeps_its_backend(bench: Bench | Pair) -> None:
     port = _open(bench, 1000)
     again = tcp(C, VIP, 1001, 80, "S", **TO)  # sent again, since no answer comes
     assert {tuple(bench.ports(1, again)) for _ in range(3)} in ({(2,)}, {(3,)})
@@ -110,12 +116,12 @@ def _a_connection_keeps_its_backend(bench: Bench) -> None:
     ]
 
 
-def _both_backends_get_some(bench: Bench) -> None:
+def _both_backends_get_some(bench: Bench | Pair) -> None:
     opened = Counter(_open(bench, sport) for sport in range(2000, 2016))
     assert set(opened) == {2, 3}
 
 
-def _a_client_keeps_its_backend(bench: Bench) -> None:
+def _a_client_keeps_its_backend(bench: Bench | Pair) -> None:
     chosen = {}
     for number in range(1, 13):
         client = f"10.0.9.{number}"
@@ -125,7 +131,7 @@ def _a_client_keeps_its_backend(bench: Bench) -> None:
     assert set(chosen.values()) == {(2,), (3,)}
 
 
-def _other_traffic_is_switched(bench: Bench) -> None:
+def _other_traffic_is_switched(bench: Bench | Pair) -> None:
     assert bench.ports(1, tcp(C, VIP, 1, 81, "S", **TO)) == []
     assert bench.ports(1, udp(C, VIP, 1, 80, **TO)) == []
     direct = tcp(C, ADDRESSES[2], 7, 8080, "S", eth_src=CLIENT, eth_dst=MACS[2])
@@ -134,7 +140,7 @@ def _other_traffic_is_switched(bench: Bench) -> None:
     assert bench.send(2, answer) == [(1, answer)]
 
 
-def _a_backend_drains_and_goes(bench: Bench) -> None:
+def _a_backend_drains_and_goes(bench: Bench | Pair) -> None:
     service = bench.controller.do("GET", "/v1/policy/services/web")
     first, second = service["backends"]
     port = next(each for each in range(3000, 3100) if _open(bench, each) == 2)

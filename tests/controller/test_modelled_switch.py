@@ -1,4 +1,7 @@
-"""Each application against ``ovsct switch``, under os-ken and under Ryu."""
+"""Each application against ``ovsct switch`` alone, under os-ken.
+
+Under Ryu: ``test_both_switches.py``.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +25,9 @@ TURNED = {"eth_src": "02:00:00:00:00:02", "eth_dst": "02:00:00:00:00:01"}
 BACK = udp("10.0.0.2", "10.0.0.1", 53, 1000, **TURNED)
 
 
-@pytest.fixture(params=LIBRARIES, ids=lambda library: library.name)
-def library(request: pytest.FixtureRequest) -> Library:
-    library: Library = request.param
+@pytest.fixture
+def library() -> Library:
+    library = LIBRARIES[0]
     if library.missing:
         pytest.skip(library.missing)
     return library
@@ -56,8 +59,6 @@ def test_the_switch_takes_the_policy(
     library: Library, app: str, tmp_path: Path, short: Path
 ) -> None:
     policy = (ROOT / "controller" / "examples" / f"{app}.yaml").read_text(encoding="utf-8")
-    # The modelled switch takes no select groups yet.
-    policy = policy.replace("port: 80\n", "port: 80\n    sticky: client\n")
     with Controller(library, app, tmp_path, policy) as controller:
         switch = _switch(controller, short)
         try:

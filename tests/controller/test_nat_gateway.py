@@ -11,6 +11,7 @@ from controller.common.document import PolicyError, load
 from controller.policy import nat
 from ovsct.oracle.real_ovs import RealOvs
 from ovsct.packet.build import arp, icmp_echo, icmp_error, tcp, udp
+from tests.controller.pair import Pair
 from tests.controller.rig import LIBRARIES, Bench, Library, benches, meaning
 
 SIDES = """
@@ -61,6 +62,11 @@ def bench(request: pytest.FixtureRequest, real: RealOvs, tmp_path: Path) -> Iter
 @pytest.mark.real_ovs
 def test_nat_gateway(bench: Bench) -> None:
     """One controller for all of it: starting one costs more than the packets."""
+    whole(bench)
+
+
+def whole(bench: Bench | Pair) -> None:
+    """All of it, on one bench."""
     _answers_arp(bench)
     _floating_address(bench)
     _shared_address(bench)
@@ -74,7 +80,7 @@ def test_nat_gateway(bench: Bench) -> None:
     assert meaning(shown) == meaning(bench.dump("flows"))
 
 
-def _answers_arp(bench: Bench) -> None:
+def _answers_arp(bench: Bench | Pair) -> None:
     ask = arp("203.0.113.254", "203.0.113.10", eth_src=ISP)
     reply = arp("203.0.113.10", "203.0.113.254", op=2, tha=ISP, eth_src=OUT, eth_dst=ISP)
     assert bench.send(2, ask) == [(2, reply)]
@@ -86,7 +92,7 @@ def _answers_arp(bench: Bench) -> None:
     assert bench.ports(1, arp("10.0.0.1", "203.0.113.10", eth_src=H1)) == []
 
 
-def _floating_address(bench: Bench) -> None:
+def _floating_address(bench: Bench | Pair) -> None:
     there = udp("10.0.0.1", FAR, 1000, 53, **FROM_H1)
     assert bench.send(1, there) == [(2, udp("203.0.113.10", FAR, 1000, 53, **TO_ISP))]
     back = udp(FAR, "203.0.113.10", 53, 1000, **FROM_ISP)
@@ -101,7 +107,7 @@ def _floating_address(bench: Bench) -> None:
     assert bench.send(2, ping) == [(1, icmp_echo(FAR, "10.0.0.1", **TO_H1))]
 
 
-def _shared_address(bench: Bench) -> None:
+def _shared_address(bench: Bench | Pair) -> None:
     there = tcp("10.0.0.2", FAR, 3000, 443, "S", **FROM_H2)
     assert bench.send(1, there) == [(2, tcp("203.0.113.1", FAR, 3000, 443, "S", **TO_ISP))]
     back = tcp(FAR, "203.0.113.1", 443, 3000, "SA", seq=4, ack=1, **FROM_ISP)
@@ -111,7 +117,7 @@ def _shared_address(bench: Bench) -> None:
     assert bench.send(1, other) == [(2, udp("203.0.113.3", FAR, 20000, 53, **TO_ISP))]
 
 
-def _what_is_sent_again_goes_the_same_way(bench: Bench) -> None:
+def _what_is_sent_again_goes_the_same_way(bench: Bench | Pair) -> None:
     """Before there is any answer: some conntracks call that +new still, some translate it."""
     for _ in range(3):
         there = udp("10.0.0.2", FAR, 3300, 53, **FROM_H2)
@@ -128,7 +134,7 @@ def _what_is_sent_again_goes_the_same_way(bench: Bench) -> None:
         assert bench.send(2, inwards) == [(1, tcp(FAR, "10.0.0.2", 3302, 80, "S", **TO_H2))]
 
 
-def _forwarded_port(bench: Bench) -> None:
+def _forwarded_port(bench: Bench | Pair) -> None:
     inwards = tcp(FAR, "203.0.113.1", 5000, 8080, "S", **FROM_ISP)
     assert bench.send(2, inwards) == [(1, tcp(FAR, "10.0.0.2", 5000, 80, "S", **TO_H2))]
     answer = tcp("10.0.0.2", FAR, 80, 5000, "SA", seq=1, ack=1, **FROM_H2)
@@ -136,7 +142,7 @@ def _forwarded_port(bench: Bench) -> None:
     assert bench.send(1, answer) == [(2, seen)]
 
 
-def _nothing_else_passes(bench: Bench) -> None:
+def _nothing_else_passes(bench: Bench | Pair) -> None:
     for frame in (
         tcp(FAR, "203.0.113.1", 5000, 8081, "S", **FROM_ISP),
         tcp(FAR, "10.0.0.2", 5000, 80, "S", **FROM_ISP),  # an inside address, from outside
@@ -154,14 +160,14 @@ def _nothing_else_passes(bench: Bench) -> None:
         assert bench.ports(1, frame) == []
 
 
-def _errors_come_translated(bench: Bench) -> None:
+def _errors_come_translated(bench: Bench | Pair) -> None:
     sent = udp("203.0.113.10", FAR, 1000, 53, **TO_ISP)
     inner = udp("10.0.0.1", FAR, 1000, 53, **{**TO_ISP, "ttl": 63})
     (out,) = bench.send(2, icmp_error(sent, src="198.51.100.1", **FROM_ISP))
     assert out == (1, icmp_error(inner, src="198.51.100.1", **TO_H1))
 
 
-def _a_floating_address_taken_away_ends_its_connections(bench: Bench) -> None:
+def _a_floating_address_taken_away_ends_its_connections(bench: Bench | Pair) -> None:
     there = udp("10.0.0.1", FAR, 1000, 53, **FROM_H1)
     back = udp(FAR, "203.0.113.10", 53, 1000, **FROM_ISP)
     assert bench.ports(2, back) == [1]

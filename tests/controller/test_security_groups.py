@@ -11,6 +11,7 @@ from controller.common.document import PolicyError, load
 from controller.policy import groups
 from ovsct.oracle.real_ovs import RealOvs
 from ovsct.packet.build import arp, icmp_echo, icmp_error, neighbour, tcp, udp
+from tests.controller.pair import Pair
 from tests.controller.rig import LIBRARIES, Bench, Library, benches, meaning
 
 POLICY = """
@@ -57,6 +58,11 @@ def _way(source: str, destination: str) -> dict[str, str]:
 @pytest.mark.real_ovs
 def test_security_groups(bench: Bench) -> None:
     """One controller for all of it: starting one costs more than the packets."""
+    whole(bench)
+
+
+def whole(bench: Bench | Pair) -> None:
+    """All of it, on one bench."""
     _addresses_resolve_but_are_not_forged(bench)
     _only_ones_own_addresses(bench)
     _ingress_by_group(bench)
@@ -69,7 +75,7 @@ def test_security_groups(bench: Bench) -> None:
     assert meaning(shown) == meaning(bench.dump("flows"))
 
 
-def _addresses_resolve_but_are_not_forged(bench: Bench) -> None:
+def _addresses_resolve_but_are_not_forged(bench: Bench | Pair) -> None:
     assert bench.ports(1, arp(WEB4, ADMIN4, eth_src=WEB)) == [2, 3, 4]
     assert bench.ports(2, arp(ADMIN4, WEB4, op=2, **_way(ADMIN, WEB))) == [1]
     assert bench.ports(3, arp(ADMIN4, WEB4, op=2, **_way(LONELY, WEB))) == []
@@ -80,13 +86,13 @@ def _addresses_resolve_but_are_not_forged(bench: Bench) -> None:
     assert bench.ports(2, neighbour(ADMIN6, WEB6, WEB6, advert=True, **_way(ADMIN, WEB))) == []
 
 
-def _only_ones_own_addresses(bench: Bench) -> None:
+def _only_ones_own_addresses(bench: Bench | Pair) -> None:
     for mac, address in ((WEB, ADMIN4), (ADMIN, LONELY4), (WEB, WEB4)):
         assert bench.ports(2, tcp(address, WEB4, 5, 80, "S", **_way(mac, WEB))) == []
     assert bench.ports(2, tcp(ADMIN4, WEB4, 5, 80, "S", **_way(ADMIN, WEB))) == [1]
 
 
-def _ingress_by_group(bench: Bench) -> None:
+def _ingress_by_group(bench: Bench | Pair) -> None:
     for a, w in ((ADMIN4, WEB4), (ADMIN6, WEB6)):
         assert bench.ports(2, tcp(a, w, 1000, 22, "S", **_way(ADMIN, WEB))) == [1]
         assert bench.ports(1, tcp(w, a, 22, 1000, "SA", seq=5, ack=1, **_way(WEB, ADMIN))) == [2]
@@ -98,7 +104,7 @@ def _ingress_by_group(bench: Bench) -> None:
     assert bench.ports(1, tcp(WEB4, OUT4, 80, 1000, "SA", ack=1, **_way(WEB, OUT))) == [4]
 
 
-def _egress(bench: Bench) -> None:
+def _egress(bench: Bench | Pair) -> None:
     assert bench.ports(1, udp(WEB4, OUT4, 1000, 53, **_way(WEB, OUT))) == [4]
     assert bench.ports(4, udp(OUT4, WEB4, 53, 1000, **_way(OUT, WEB))) == [1]
     assert bench.ports(1, udp(WEB4, OUT4, 1000, 54, **_way(WEB, OUT))) == []
@@ -107,7 +113,7 @@ def _egress(bench: Bench) -> None:
     assert bench.ports(4, icmp_echo(OUT4, ADMIN4, echo_id=9, **_way(OUT, ADMIN))) == []
 
 
-def _both_sides_have_their_say(bench: Bench) -> None:
+def _both_sides_have_their_say(bench: Bench | Pair) -> None:
     # admin lets everything out, but web lets only tcp in; web lets no tcp out, but the reply.
     assert bench.ports(2, udp(ADMIN4, WEB4, 1000, 80, **_way(ADMIN, WEB))) == []
     assert bench.ports(1, tcp(WEB4, ADMIN4, 1000, 80, "S", **_way(WEB, ADMIN))) == []
@@ -115,14 +121,14 @@ def _both_sides_have_their_say(bench: Bench) -> None:
     assert bench.ports(2, udp(ADMIN4, LONELY4, 1000, 80, **_way(ADMIN, LONELY))) == []
 
 
-def _errors_pass(bench: Bench) -> None:
+def _errors_pass(bench: Bench | Pair) -> None:
     known = tcp(ADMIN4, WEB4, 1000, 22, "A", seq=1, ack=6, **_way(ADMIN, WEB))
     assert bench.ports(1, icmp_error(known)) == [2]
     unknown = tcp(ADMIN4, WEB4, 1009, 22, "A", seq=1, ack=6, **_way(ADMIN, WEB))
     assert bench.ports(1, icmp_error(unknown)) == []
 
 
-def _leaving_a_group_ends_connections(bench: Bench) -> None:
+def _leaving_a_group_ends_connections(bench: Bench | Pair) -> None:
     there = tcp(ADMIN4, WEB4, 1000, 22, "A", seq=1, ack=6, **_way(ADMIN, WEB))
     back = tcp(WEB4, ADMIN4, 22, 1000, "A", seq=6, ack=1, **_way(WEB, ADMIN))
     member = bench.controller.do("GET", "/v1/policy/ports/admin1")
