@@ -7,10 +7,11 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
+from ovsct.cli.progress import counted
 from ovsct.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,8 +29,9 @@ if TYPE_CHECKING:
               help="Processes to run on.")  # fmt: skip
 @click.option("--executor", metavar="dask:ADDRESS", help="Run on a dask cluster instead.")
 @click.option(
-    "--profile", type=click.Choice(["all", "conntrack", "wide"]), default="all", show_default=True,
-    help="What cases are mostly about.",
+    "--profile", type=click.Choice(["all", "conntrack", "wide", "robust"]), default="all",
+    show_default=True,
+    help="What cases are mostly about; robust: noise for conntrack, which takes no judge.",
 )
 def fuzz(
     seed: int, cases: int, corpus: str, jobs: int, executor: str | None, profile: str
@@ -39,7 +41,12 @@ def fuzz(
     Every difference is shrunk and kept in the corpus as a scenario, and those that are there
     already are tried first. A campaign that was killed goes on where it stopped. Ends with 1 if
     anything differs.
+
+    With --profile robust, N inputs (random payloads of FTP, TFTP and ICMP errors, random options
+    and lengths) go through conntrack of both dialects: nothing may be raised, no connection lost.
     """
+    if profile == "robust":
+        return _robust(seed, cases)
     from ovsct.compare.campaign import Corpus, Plan, campaign
     from ovsct.compare.coverage import Coverage
 
@@ -66,6 +73,32 @@ def fuzz(
         f" {monotonic() - began:.0f} s"
     )
     return 1 if state.found or still else 0
+
+
+_CHUNK: Final = 10_000
+"""Inputs between two steps of the progress bar; each chunk has a seed of its own."""
+
+
+def _robust(seed: int, count: int) -> int:
+    from collections import Counter
+
+    from ovsct.compare.robust import run
+
+    began = monotonic()
+    kinds: Counter[str] = Counter()
+    chunks = range(0, count, _CHUNK)
+    for number, first in enumerate(counted(chunks, f"{_CHUNK:,} inputs each")):
+        trouble = run(seed * 1_000_003 + number, min(_CHUNK, count - first), kinds)
+        if trouble is not None:
+            click.echo(
+                f"{trouble.dialect}, seed {trouble.seed}, input {trouble.number}: "
+                f"{trouble.problem}: {trouble.frame}"
+            )
+            return 1
+    for kind, inputs in sorted(kinds.items()):
+        click.echo(f"{kind}: {inputs}")
+    click.echo(f"{count} inputs, nothing raised, nothing lost, {monotonic() - began:.0f} s")
+    return 0
 
 
 def _submit(

@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ovsct.conntrack.netfilter import Netfilter
-from ovsct.conntrack.netfilter.helpers import Expectation
+from ovsct.conntrack.netfilter.entry import Entry
+from ovsct.conntrack.netfilter.helpers import Expectation, find_port
 from ovsct.conntrack.ovs_kernel import OvsKernelTracker
-from ovsct.conntrack.request import Nat, NatKind, Track
-from ovsct.errors import InputError, OvsctError
+from ovsct.conntrack.request import Track
+from ovsct.errors import InputError
 from ovsct.packet.fields import CT_EST, CT_INV, CT_NEW, CT_REL, CT_RPL, SLOTS
 from ovsct.packet.packet import parse
 from tests.conntrack.netfilter_replay import ZONE, load, moved, same_table
@@ -98,12 +99,18 @@ def test_unknown_helpers_are_named() -> None:
         OvsKernelTracker(Netfilter()).track(udp(), Track(commit=True, helper="irc"), 0.0)
 
 
-def test_helpers_with_nat_are_refused_by_name() -> None:
-    tracker = OvsKernelTracker(Netfilter())
-    nat = Nat(NatKind.SRC, 4, 0x0A000064, 0x0A000064)
-    request = ipv4(CLIENT, SERVER, 17, bytes.fromhex("03e80045000c0000") + b"\0\1f\0")
-    with pytest.raises(OvsctError, match="tftp helper on a translated connection"):
-        tracker.track(request, Track(commit=True, helper="tftp", nat=nat), 0.0)
+def test_another_connections_expectation_stays() -> None:
+    """Without translation the announcement is dropped, with it another port is announced."""
+    netfilter = Netfilter()
+    one, other = handshake(netfilter), Entry(0, 0)
+    assert netfilter.expectations.put(Expectation(one, 4, 6, SERVER, CLIENT, 5001, 1, 300_000))
+    expected = Expectation(other, 4, 6, SERVER, CLIENT, 5001, 1, 300_000)
+    assert not netfilter.expectations.put(expected)
+    assert netfilter.expectations.put(expected._replace(src=SERVER + 1))
+    netfilter.choose = lambda size, why: {"expected port": size - 1}[why]
+    assert find_port(netfilter, expected) == 0xFFFF - 1
+    assert find_port(netfilter, expected._replace(dport=6000)) == 6000
+    assert len(netfilter.expectations) == 2
 
 
 @settings(max_examples=300, deadline=None)

@@ -85,16 +85,17 @@ IS_REPLY: Final = 3
 class Extra:
     """What only some connections have. `packets` and `bytes` count (original, reply) when
     accounting is on; `policy` holds the timeouts (ms) of a timeout policy, by state; `state` is the
-    helper's own.
+    helper's own; `adjust` is what sequence numbers are off by (see seqadj.py).
     """
 
-    __slots__ = ("bytes", "helper", "master", "packets", "policy", "state")
+    __slots__ = ("adjust", "bytes", "helper", "master", "packets", "policy", "state")
 
     def __init__(self) -> None:
         self.master: Entry | None = None
         self.helper: str | None = None
         self.policy: tuple[int, ...] | None = None
         self.state: object | None = None
+        self.adjust: tuple[list[int], list[int]] | None = None
         self.packets = [0, 0]
         self.bytes = [0, 0]
 

@@ -8,10 +8,11 @@ connection that is RELATED and has the control connection for its master.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from ipaddress import AddressValueError, IPv6Address
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from ovsct.conntrack import tuples
+from ovsct.conntrack.netfilter import seqadj
 from ovsct.conntrack.netfilter.entry import (
     CONFIRMED,
     DYING,
@@ -21,13 +22,15 @@ from ovsct.conntrack.netfilter.entry import (
     IS_REPLY,
     NAT_MASK,
     RELATED_REPLY,
+    SEQ_ADJUST,
     Entry,
     Verdict,
 )
+from ovsct.conntrack.netfilter.nat import follow_master
 from ovsct.conntrack.netfilter.sysctls import TRACKERS, Sysctls
 from ovsct.conntrack.netfilter.tcp import read_segment
 from ovsct.conntrack.netfilter.window import M32, SIGN
-from ovsct.errors import InputError, OvsctError
+from ovsct.errors import InputError
 from ovsct.packet.packet import PROTO_TCP, PROTO_UDP, Packet
 
 if TYPE_CHECKING:
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
 
 LIFETIME: Final = 300_000
 """ms that an expectation waits (both helpers: 5 minutes)."""
+
+_PORT_ATTEMPTS: Final = 128
 
 PROTOCOLS: Final = {"ftp": PROTO_TCP, "tftp": PROTO_UDP}
 """The helpers that are modelled, and what each is for."""
@@ -49,7 +54,11 @@ PLAIN: Final[Template] = (None, True, None)
 
 
 class Expectation(NamedTuple):
-    """A connection to come: from `src`, any port, to `dst` and `dport`; `expires` in ms."""
+    """A connection to come: from `src`, any port, to `dst` and `dport`; `expires` in ms.
+
+    `follow`: what it is translated to, as its translated master is: its source address, its
+    destination address and port (``nf_nat_follow_master()``).
+    """
 
     master: Entry
     family: int
@@ -59,6 +68,12 @@ class Expectation(NamedTuple):
     dport: int
     zone: int
     expires: int
+    follow: tuple[int, int, int] | None = None
+
+    @property
+    def key(self) -> tuple[int, ...]:
+        """What it is found by."""
+        return (self.zone, self.family, self.proto, self.src, self.dst, self.dport)
 
 
 class Expectations:
@@ -73,13 +88,19 @@ class Expectations:
         """How many wait; some may have expired."""
         return len(self._waiting)
 
-    def put(self, expected: Expectation) -> None:
-        """nf_ct_expect_related(): the policy of both helpers allows one a master."""
+    def put(self, expected: Expectation) -> bool:
+        """nf_ct_expect_related(): False if another connection expects the same.
+
+        The policy of both helpers allows one a master.
+        """
+        other = self._waiting.get(expected.key)
+        if other is not None and other.master is not expected.master:
+            return False
         for key, other in list(self._waiting.items()):
             if other.master is expected.master:
                 del self._waiting[key]
-        key = (expected.zone, expected.family, expected.proto, expected.dst, expected.dport)
-        self._waiting[key] = expected
+        self._waiting[expected.key] = expected
+        return True
 
     def waiting(self) -> Sequence[Expectation]:
         """All that wait, the oldest first."""
@@ -88,9 +109,9 @@ class Expectations:
     def find(self, tuple_: int, now: int, unlink: bool) -> Expectation | None:
         """nf_ct_find_expectation(): what a packet with this tuple begins, if it was expected."""
         parts = tuples.unpack(tuple_)
-        key = (parts.zone, parts.family, parts.proto, parts.dst, parts.dport)
+        key = (parts.zone, parts.family, parts.proto, parts.src, parts.dst, parts.dport)
         found = self._waiting.get(key)
-        if found is None or found.src != parts.src:
+        if found is None:
             return None
         if found.expires <= now or found.master.status & DYING:
             del self._waiting[key]
@@ -147,6 +168,8 @@ def adopt(core: Netfilter, e: Entry, now: int, template: Template) -> None:
         e.status |= EXPECTED
         e.more().master = expected.master
         e.mark = expected.master.mark
+        if expected.follow is not None:
+            follow_master(core, e, expected.follow, now)
     elif helper is not None:
         assign(e, helper)
 
@@ -157,27 +180,27 @@ def policy_row(policy: Sysctls, e: Entry) -> tuple[int, ...]:
 
 
 def run(core: Netfilter, packet: Packet, e: Entry, now: int) -> Verdict:
-    """nf_ct_helper(): let the helper of `e` read the packet.
-
-    Raises:
-        OvsctError: the payload would have to be rewritten for NAT.
-    """
+    """nf_ct_helper(): let the helper of `e` read the packet, and adjust its sequence numbers."""
     helper = e.helper
     if helper is None or packet.ct_info == RELATED_REPLY:
         return Verdict.ACCEPT
-    return _HELPERS[helper](core, packet, e, now)
+    verdict = _HELPERS[helper](core, packet, e, now)
+    if verdict is Verdict.ACCEPT and e.status & SEQ_ADJUST:
+        return seqadj.adjust(packet, e)
+    return verdict
 
 
 def _expect(core: Netfilter, e: Entry, reply: int, dst: int, dport: int, now: int) -> Verdict:
-    if e.status & NAT_MASK:
-        raise OvsctError(f"the {e.helper} helper on a translated connection is not modelled")
+    """An expectation without translation."""
+    expected = _expectation(e, reply, dst, dport, now)
+    return Verdict.ACCEPT if core.expectations.put(expected) else Verdict.DROP
+
+
+def _expectation(e: Entry, reply: int, dst: int, dport: int, now: int) -> Expectation:
     other = tuples.unpack(e.original if reply else e.reply)
-    core.expectations.put(
-        Expectation(
-            e, other.family, other.proto, other.src, dst, dport, other.zone, now + LIFETIME
-        )
+    return Expectation(
+        e, other.family, other.proto, other.src, dst, dport, other.zone, now + LIFETIME
     )
-    return Verdict.ACCEPT
 
 
 def _tftp(core: Netfilter, packet: Packet, e: Entry, now: int) -> Verdict:
@@ -186,7 +209,13 @@ def _tftp(core: Netfilter, packet: Packet, e: Entry, now: int) -> Verdict:
     if packet.end - l4 < 10 or frame[l4 + 8 : l4 + 10] not in (b"\0\1", b"\0\2"):
         return Verdict.ACCEPT
     back = tuples.unpack(e.reply)
-    return _expect(core, e, 0, back.dst, back.dport, now)
+    if not e.status & NAT_MASK:
+        return _expect(core, e, 0, back.dst, back.dport, now)
+    ahead = tuples.unpack(e.original)
+    expected = _expectation(e, 0, back.dst, back.dport, now)
+    # The answer goes to where the request came from.
+    expected = expected._replace(follow=(ahead.dst, ahead.src, ahead.sport))
+    return Verdict.ACCEPT if core.expectations.put(expected) else Verdict.DROP
 
 
 def _ftp(core: Netfilter, packet: Packet, e: Entry, now: int) -> Verdict:
@@ -209,29 +238,61 @@ def _ftp(core: Netfilter, packet: Packet, e: Entry, now: int) -> Verdict:
         if found is _PARTIAL:
             return Verdict.DROP
         if found is not None:
-            verdict = _ftp_expect(core, e, reply, found, now)
+            verdict = _ftp_expect(core, packet, e, reply, found, seg.options[1], now)
     if data[-1] == 0x0A:
         state.note(reply, (seg.seq + len(data)) & M32)
     return verdict
 
 
 class _Place(NamedTuple):
-    """What a command names: an address (None: that of its sender) and a port."""
+    """What a command names: an address (None: that of its sender) and a port; it stands in the
+    payload from `at` on and is `size` bytes long. `form` writes such a place.
+    """
 
     address: int | None
     port: int
+    at: int = 0
+    size: int = 0
+    form: Callable[[int, int, int], bytes] | None = None
 
 
 _PARTIAL: Final = _Place(None, -1)
 
 
-def _ftp_expect(core: Netfilter, e: Entry, reply: int, found: _Place, now: int) -> Verdict:
-    mine = tuples.unpack(e.reply if reply else e.original).src
-    if found.address is not None and found.address != mine:
+def _ftp_expect(
+    core: Netfilter, packet: Packet, e: Entry, reply: int, found: _Place, data: int, now: int
+) -> Verdict:
+    mine = tuples.unpack(e.reply if reply else e.original)
+    if found.address is not None and found.address != mine.src:
         # It wants a connection to somebody else: no hole is opened for that.
         return Verdict.ACCEPT
     dst = tuples.unpack(e.original if reply else e.reply).dst
-    return _expect(core, e, reply, dst, found.port, now)
+    if not e.status & NAT_MASK:
+        return _expect(core, e, reply, dst, found.port, now)
+    # nf_nat_ftp(): the announcement names the translated address, and a port that is free there.
+    expected = _expectation(e, reply, dst, found.port, now)
+    expected = expected._replace(follow=(mine.dst, mine.src, found.port))
+    taken = find_port(core, expected)
+    assert found.form is not None
+    new = found.form(mine.family, dst, taken) if taken else b""
+    if not taken or not seqadj.mangle(packet, e, reply, data + found.at, found.size, new):
+        return Verdict.DROP
+    return Verdict.ACCEPT
+
+
+def find_port(core: Netfilter, expected: Expectation) -> int:
+    """nf_nat_exp_find_port(): expect it at the port that was named, or else at a random one above;
+    0: none was free in 128 attempts.
+    """
+    port = wanted = expected.dport
+    above = 0xFFFF - wanted
+    left = min(above, _PORT_ATTEMPTS)
+    while not core.expectations.put(expected._replace(dport=port)):
+        if not left:
+            return 0
+        left -= 1
+        port = wanted + core.choose(above, "expected port")
+    return port
 
 
 def _search(data: bytes, reply: int, e: Entry) -> _Place | None:
@@ -250,7 +311,8 @@ def _search(data: bytes, reply: int, e: Entry) -> _Place | None:
             at = data.find(skip, at, len(data) - 1) + 1
             if not at:
                 return _PARTIAL
-        return read(data[at:], term, e) or _PARTIAL
+        found = read(data[at:], term, e)
+        return _PARTIAL if found is None else found._replace(at=at + found.at)
     return None
 
 
@@ -280,23 +342,26 @@ def _read_port(data: bytes, term: int, e: Entry) -> _Place | None:
     if found is None or not found[1]:
         return None
     parts = found[0]
-    return _Place(_joined(parts), (parts[4] << 8 | parts[5]) & 0xFFFF)
+    port = (parts[4] << 8 | parts[5]) & 0xFFFF
+    return _Place(_joined(parts), port, 0, found[1], _write_port)
 
 
 def _read_pasv(data: bytes, term: int, e: Entry) -> _Place | None:
     """227: the first digit begins it, brackets or not (try_rfc1123())."""
     for at, char in enumerate(data):
         if 0x30 <= char <= 0x39:
-            return _read_port(data[at:], 0, e)
+            found = _read_port(data[at:], 0, e)
+            return None if found is None else found._replace(at=at)
     return None
 
 
-def _delimited(data: bytes, at: int, delim: int) -> int | None:
-    """A port up to `delim` (get_port())."""
+def _delimited(data: bytes, at: int, delim: int) -> tuple[int, int] | None:
+    """A port up to `delim`, and the offset behind that (get_port())."""
     port = 0
-    for char in data[at:]:
+    for where in range(at, len(data)):
+        char = data[where]
         if char == delim:
-            return port or None
+            return (port, where + 1) if port else None
         if not 0x30 <= char <= 0x39:
             return None
         port = (port * 10 + char - 0x30) & 0xFFFF
@@ -328,8 +393,8 @@ def _read_eprt(data: bytes, term: int, e: Entry) -> _Place | None:
             address = int(IPv6Address(data[3 : 3 + length].decode("latin-1")))
         except AddressValueError:
             return None
-    port = _delimited(data, 3 + length + 1, delim)
-    return None if port is None else _Place(address, port)
+    end = _delimited(data, 3 + length + 1, delim)
+    return None if end is None else _Place(address, end[0], 0, end[1], _write_eprt)
 
 
 def _read_epsv(data: bytes, term: int, e: Entry) -> _Place | None:
@@ -337,8 +402,25 @@ def _read_epsv(data: bytes, term: int, e: Entry) -> _Place | None:
     delim = _delimiter(data)
     if delim is None or data[1] != delim or data[2] != delim:
         return None
-    port = _delimited(data, 3, delim)
-    return None if port is None else _Place(None, port)
+    end = _delimited(data, 3, delim)
+    return None if end is None else _Place(None, end[0], 0, end[1], _write_epsv)
+
+
+# nf_nat_ftp_fmt_cmd().
+
+
+def _write_port(family: int, address: int, port: int) -> bytes:
+    return b",".join(b"%d" % byte for byte in (*address.to_bytes(4, "big"), port >> 8, port & 255))
+
+
+def _write_eprt(family: int, address: int, port: int) -> bytes:
+    if family == 4:
+        return f"|1|{IPv4Address(address)}|{port}|".encode()
+    return f"|2|{IPv6Address(address).exploded}|{port}|".encode()
+
+
+def _write_epsv(family: int, address: int, port: int) -> bytes:
+    return b"|||%d|" % port
 
 
 _Reader = Callable[[bytes, int, Entry], "_Place | None"]

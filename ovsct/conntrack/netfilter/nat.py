@@ -171,6 +171,14 @@ def null_binding(core: Netfilter, e: Entry, side: int, now: int) -> None:
     set_up(core, e, Nat(kind, parts.family, address, address), side, now)
 
 
+def follow_master(core: Netfilter, e: Entry, follow: tuple[int, int, int], now: int) -> None:
+    """nf_nat_follow_master(): translate an expected connection as its master is."""
+    source, destination, port = follow
+    family = e.family
+    set_up(core, e, Nat(NatKind.SRC, family, source, source), SRC, now)
+    set_up(core, e, Nat(NatKind.DST, family, destination, destination, port, port), DST, now)
+
+
 def set_up(core: Netfilter, e: Entry, nat: Nat, side: int, now: int) -> None:
     """nf_nat_setup_info(): choose the tuple and bind it."""
     present = tuples.reverse(e.reply)

@@ -57,7 +57,7 @@ def freeze(core: Netfilter, now: int) -> dict[str, Any]:
     sources = [[whole(s), [at(e) for e in users]] for s, users in core.sources.items()]
     expectations = [
         [at(e.master), e.family, e.proto, whole(e.src), whole(e.dst), e.dport, e.zone,
-         e.expires - now]
+         e.expires - now, None if e.follow is None else [whole(each) for each in e.follow]]
         for e in core.expectations.waiting()
     ]  # fmt: skip
     room = core.room
@@ -111,11 +111,12 @@ def thaw(core: Netfilter, state: dict[str, Any], now: int) -> None:
             core.timers.arm(e)
     for source, users in state["sources"]:
         core.sources[number(source)] = [entries[place] for place in users]
-    for master, family, proto, src, dst, dport, zone, expires in state["expectations"]:
+    for master, family, proto, src, dst, dport, zone, expires, follow in state["expectations"]:
+        source, destination, port = [number(each) for each in follow or (0, 0, 0)]
         core.expectations.put(
             Expectation(
                 entries[master], family, proto, number(src), number(dst), dport, zone,
-                expires + now,
+                expires + now, (source, destination, port) if follow else None,
             )
         )  # fmt: skip
     for key, expires, values, first, runs, pieces in state["fragments"]:
@@ -135,7 +136,7 @@ def _row(e: Entry, at: Any, now: int) -> list[Any]:
         seen = extra.state.after_newline if isinstance(extra.state, FtpState) else None
         more = [
             None if extra.master is None else at(extra.master), extra.helper, extra.policy,
-            seen, extra.packets, extra.bytes,
+            seen, extra.packets, extra.bytes, extra.adjust,
         ]  # fmt: skip
     last = e.last - now if e.original & 0xFF in _UDP else e.last
     return [
@@ -155,12 +156,13 @@ def _entry(row: list[Any], now: int) -> Entry:
 
 
 def _restore_extra(e: Entry, row: list[Any], entries: list[Entry]) -> None:
-    master, helper, policy, seen, packets, octets = row
+    master, helper, policy, seen, packets, octets, adjust = row
     extra = e.more()
     extra.master = None if master is None else entries[master]
     extra.helper = helper
     extra.policy = None if policy is None else tuple(policy)
     extra.packets, extra.bytes = packets, octets
+    extra.adjust = None if adjust is None else (list(adjust[0]), list(adjust[1]))
     if seen is not None:
         extra.state = state = FtpState()
         state.after_newline = (list(seen[0]), list(seen[1]))

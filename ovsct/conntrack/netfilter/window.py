@@ -134,6 +134,14 @@ def highest_sack(seg: Segment) -> int:
     return sack
 
 
+def offset(way: list[int], seq: int) -> int:
+    """What is added to `seq` of a direction: correction point, offset up to it, and behind it
+    (nf_ct_seq_offset()).
+    """
+    position, before, behind = way
+    return behind if (position - seq) & SIGN else before
+
+
 def start_sender(e: Entry, reply: int, seg: Segment) -> None:
     """(Re)start the sender's side from a SYN or SYN/ACK (tcp_init_sender())."""
     window = seg.window or 1
@@ -190,6 +198,10 @@ def in_window(e: Entry, reply: int, seg: Segment, liberal: int) -> tuple[int, in
     sack = ack
     if (e.flags0 if reply else e.flags1) & SACK_PERM and options[0] != options[1]:
         sack = highest_sack(seg)
+    if e.extra is not None and e.extra.adjust is not None:
+        # What NAT added to the other direction is not in its numbers as they were sent.
+        off = offset(e.extra.adjust[1 - reply], (ack - 1) & M32)
+        ack, sack = (ack - off) & M32, (sack - off) & M32
     s_maxwin = e.maxwin1 if reply else e.maxwin0
     if s_maxwin == 0:
         if flags & SYN:
