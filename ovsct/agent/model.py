@@ -17,7 +17,6 @@ from ovsct.agent.punt import Punt, PuntingDatapath, metadata_of
 from ovsct.agent.rules import HIDDEN_TABLE, Filter, Removed, Rule, Rules, groups_of, with_actions
 from ovsct.agent.tables import Tables
 from ovsct.bridge.datapath import Run
-from ovsct.bridge.mac_learning import MacTable
 from ovsct.conntrack.select import Selection
 from ovsct.errors import InputError, OvsctError
 from ovsct.lane import CONTROLLER, Arrival, Drop, Event, Output
@@ -270,7 +269,7 @@ class ModelBridge:
 
     def forget_addresses(self) -> None:
         """Forget all learned addresses (``fdb/flush``), and what was decided by them."""
-        self.bridge.fdb = MacTable()
+        self.bridge.fdb.clear()
         self.rules.decided_otherwise()
 
     def set_fragments(self, flags: int) -> None:

@@ -145,14 +145,14 @@ class Rules:
 
     # -- counters ------------------------------------------------------------------------------
 
-    def counts(self) -> dict[Flow, tuple[int, int]]:
+    def counts(self) -> dict[int, tuple[int, int]]:
         """What the datapath has counted; :meth:`count` makes a rule's counters from it."""
         return self.datapath.flow_counts()
 
     @staticmethod
-    def count(rule: Rule, counts: dict[Flow, tuple[int, int]]) -> tuple[int, int]:
+    def count(rule: Rule, counts: dict[int, tuple[int, int]]) -> tuple[int, int]:
         """(packets, bytes) of a rule."""
-        packets, size = counts.get(rule.flow, (0, 0))
+        packets, size = counts.get(id(rule.flow), (0, 0))
         return packets - rule.base[0], size - rule.base[1]
 
     def note_use(self) -> None:
@@ -206,10 +206,8 @@ class Rules:
         Raises WireError: it overlaps another and must not.
         """
         old = self.tables.like(flow)
-        if old is None and check_overlap:
-            table = self.tables.tables.get(flow.table)
-            if table is not None and table.rule_overlaps(flow):
-                raise WireError("OFPFMFC_OVERLAP", "the flow overlaps another")
+        if check_overlap and self.tables.overlaps(flow):
+            raise WireError("OFPFMFC_OVERLAP", "the flow overlaps another")
         return self._replace(old, flow, now, reset_counts)
 
     def modify(self, rule: Rule, flow: Flow, now: float, *, reset_counts: bool) -> Rule:
@@ -225,7 +223,7 @@ class Rules:
             before = self._rule(old)
             rule.used = before.used
             # The datapath lets a flow that takes another's place go on with its counters.
-            rule.base = self.counts().get(old, (0, 0)) if reset_counts else before.base
+            rule.base = self.counts().get(id(old), (0, 0)) if reset_counts else before.base
             del self._rules[id(old)]
         self.tables.add(flow, now)
         clock = self.tables.clocks.get(flow)
@@ -291,7 +289,7 @@ class Rules:
             self._rules[id(rule.flow)] = rule
         counts = self.counts()
         for rule, packets, size in before:
-            counted = counts.get(rule.flow, (0, 0))
+            counted = counts.get(id(rule.flow), (0, 0))
             rule.base = (counted[0] - packets, counted[1] - size)
 
     def prune(self) -> None:

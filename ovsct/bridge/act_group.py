@@ -58,7 +58,7 @@ def group(ctx: Context, action: of.Group, last: bool, _rest: Rest) -> bool:
         ctx.note(StepKind.NOTE, f"output to nonexistent group {action.group_id}")
         return True
     if found.type in (GroupType.ALL, GroupType.INDIRECT):
-        ctx.buckets.append((found.group_id, None))
+        ctx.buckets.append((_numbered(ctx, found), None))
         final = len(found.buckets) - 1
         for at, bucket in enumerate(found.buckets):
             _run(ctx, bucket.actions, last and at == final)
@@ -66,11 +66,15 @@ def group(ctx: Context, action: of.Group, last: bool, _rest: Rest) -> bool:
     chosen = _select(ctx, found) if found.type is GroupType.SELECT else _first_live(ctx, found)
     if chosen is not None:
         ctx.note(StepKind.NOTE, f"using bucket {chosen.bucket_id}")
-        ctx.buckets.append((found.group_id, chosen.bucket_id))
+        ctx.buckets.append((_numbered(ctx, found), chosen.bucket_id))
         _run(ctx, chosen.actions, last)
     else:
         ctx.note(StepKind.NOTE, "no live bucket")
     return False
+
+
+def _numbered(ctx: Context, group: Group) -> int:
+    return ctx.bridge.place << 32 | group.group_id
 
 
 def _run(ctx: Context, actions: Sequence[of.Action], last: bool) -> None:

@@ -88,7 +88,7 @@ def learn(ctx: Context, action: of.Learn, _last: bool, _rest: Rest) -> None:
         ctx.look(action.result_dst.mask)
         write(ctx, action.result_dst, int(kept))
     if kept:
-        ctx.effects.append(effect)
+        ctx.effects.append((tables, effect))
     if ctx.steps is not None:
         text = format_flow(effect.flow)
         ctx.note(StepKind.NOTE, f"learned: {text}" if kept else "limit exceeded, learn failed")
@@ -98,8 +98,9 @@ def fin_timeout(ctx: Context, action: of.FinTimeout, _last: bool, _rest: Rest) -
     """fin_timeout: of the flow it stands in; that it is TCP is looked at."""
     ctx.look(SLOTS["nw_proto"].mask)
     if ctx.rule is not None:
+        tables = ctx.bridge.flow_tables
         effect = ReduceTimeouts(ctx.rule, action.idle_timeout, action.hard_timeout)
-        ctx.effects.append(effect)
+        ctx.effects.append((tables, effect))
         if ctx.side_effects:
             tcp_flags = SLOTS["tcp_flags"].get(ctx.upcall)
-            ctx.bridge.flow_tables.apply(effect, tcp_flags, ctx.now)
+            tables.apply(effect, tcp_flags, ctx.now)

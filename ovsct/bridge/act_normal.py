@@ -11,6 +11,7 @@ from typing import Final
 from ovsct.bridge.act_emit import emit
 from ovsct.bridge.context import Context
 from ovsct.lane import StepKind
+from ovsct.openflow.actions import OFPP_CONTROLLER, OFPP_NONE
 from ovsct.packet.fields import SLOTS, VLAN_PRESENT
 from ovsct.packet.packet import ETH_ARP, VLAN_TYPES
 
@@ -25,6 +26,8 @@ _NW_SRC = SLOTS["nw_src"]
 _NW_DST = SLOTS["nw_dst"]
 _VID: Final = (0xFFF | VLAN_PRESENT) << _TCI.shift
 BROADCAST: Final = (1 << 48) - 1
+_NO_PORTS: Final = (OFPP_CONTROLLER, OFPP_NONE)
+"""Where a controller's own packets come from; behind it is no address."""
 
 _RESERVED: Final = frozenset(
     (*range(0x0180C2000000, 0x0180C2000010),
@@ -39,6 +42,10 @@ def normal(ctx: Context) -> None:
     """Learn the source, then send to where the destination is, or everywhere."""
     ctx.look(_DL_SRC.mask | _DL_DST.mask | _VID)
     flow = ctx.flow
+    in_port = _IN_PORT.get(flow)
+    if not ctx.bridge.has_port(in_port) and in_port not in _NO_PORTS:
+        ctx.note(StepKind.NOTE, "no input bundle, dropping")
+        return
     tci = _TCI.get(flow)
     if _DL_TYPE.get(flow) in VLAN_TYPES and not tci & VLAN_PRESENT:
         ctx.note(StepKind.NOTE, "dropping a frame with a partial VLAN tag")
@@ -49,8 +56,8 @@ def normal(ctx: Context) -> None:
         ctx.note(StepKind.NOTE, "reserved destination address, dropping")
         return
     _look_for_gratuitous_arp(ctx)
-    in_port = _IN_PORT.get(flow)
-    ctx.learn(vlan, _DL_SRC.get(flow), in_port)
+    if in_port not in _NO_PORTS:
+        ctx.learn(vlan, _DL_SRC.get(flow), in_port)
     port = ctx.bridge.fdb.lookup(vlan, dst)
     if port is None:
         ctx.note(StepKind.NOTE, "no learned MAC for destination, flooding")
@@ -69,7 +76,7 @@ def _send(ctx: Context, port: int) -> None:
     before = ctx.flow
     if not _TCI.get(before) & 0xFFF:
         ctx.flow = _TPID.put(_TCI.put(before, 0), 0)
-    emit(ctx, port)
+    emit(ctx, port, last=False)
     ctx.flow = before
 
 

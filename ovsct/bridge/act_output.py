@@ -12,13 +12,12 @@ from dataclasses import replace
 from ovsct.bridge import odp
 from ovsct.bridge.act_emit import emit
 from ovsct.bridge.act_normal import normal
-from ovsct.bridge.action_set import run_action_set
+from ovsct.bridge.clone import clone_actions, run_and_finish
 from ovsct.bridge.commit import commit
 from ovsct.bridge.context import Context
-from ovsct.bridge.freeze import UnrollXlate, finish_freezing, freeze_unroll, frozen_state
+from ovsct.bridge.freeze import UnrollXlate, freeze_unroll, frozen_state
 from ovsct.bridge.lookup import go_to_table
 from ovsct.bridge.prereq import has_field
-from ovsct.bridge.walk import walk_actions
 from ovsct.errors import OvsctError
 from ovsct.lane import StepKind
 from ovsct.openflow import actions as of
@@ -32,16 +31,17 @@ def output_to(ctx: Context, port: int, last: bool, max_len: int = 65535) -> None
     """OVS ``xlate_output_action()`` for a port number or a reserved one."""
     in_port = _IN_PORT.get(ctx.flow)
     if port == of.OFPP_IN_PORT:
-        emit(ctx, in_port)
+        emit(ctx, in_port, last)
     elif port == of.OFPP_TABLE:
         go_to_table(ctx, in_port, 0, honor_miss=True, last=False)
     elif port == of.OFPP_NORMAL:
         normal(ctx)
     elif port in (of.OFPP_FLOOD, of.OFPP_ALL):
         flood = port == of.OFPP_FLOOD
-        for other in ctx.bridge.flood_order() if flood else ctx.bridge.all_order():
-            if other != in_port:
-                emit(ctx, other)
+        order = ctx.bridge.flood_order() if flood else ctx.bridge.all_order()
+        others = [other for other in order if other != in_port]
+        for at, other in enumerate(others, 1):
+            emit(ctx, other, last and at == len(others))
     elif port == of.OFPP_CONTROLLER:
         send_to_controller(ctx, max_len, _output_reason(ctx), 0)
     elif port == of.OFPP_NONE:
@@ -49,7 +49,7 @@ def output_to(ctx: Context, port: int, last: bool, max_len: int = 65535) -> None
     elif port == in_port:
         ctx.note(StepKind.NOTE, "skipping output to input port")
     else:
-        emit(ctx, port)
+        emit(ctx, port, last)
 
 
 def _output_reason(ctx: Context) -> str:
@@ -74,8 +74,9 @@ def output(ctx: Context, action: of.Output, last: bool, _rest: Rest) -> None:
     if action.port == _IN_PORT.get(ctx.flow):
         ctx.note(StepKind.NOTE, "skipping output to input port")
         return
-    if not ctx.bridge.has_port(action.port) and action.port != of.OFPP_IN_PORT:
-        ctx.note(StepKind.NOTE, "output_trunc does not support a port that is not there")
+    is_port = ctx.bridge.has_port(action.port) and action.port not in ctx.bridge.peers
+    if not is_port and action.port != of.OFPP_IN_PORT:
+        ctx.note(StepKind.NOTE, "output_trunc supports no patch port, and none that is not there")
         return
     ctx.odp.append(odp.Trunc(action.max_len))
     output_to(ctx, action.port, last)
@@ -125,7 +126,7 @@ def enqueue(ctx: Context, action: of.Enqueue, last: bool, _rest: Rest) -> None:
         return
     before = slot.get(ctx.flow)
     ctx.flow = slot.put(ctx.flow, priority)
-    emit(ctx, port)
+    emit(ctx, port, last)
     ctx.flow = slot.put(ctx.flow, before)
 
 
@@ -143,45 +144,9 @@ def goto_table(ctx: Context, action: of.GotoTable, last: bool, _rest: Rest) -> N
     go_to_table(ctx, _IN_PORT.get(ctx.flow), action.table, honor_miss=True, last=last)
 
 
-_IRREVERSIBLE = (of.Ct, of.Meter, of.Nat)
-
-
-def _reversible(actions: Sequence[of.Action]) -> bool:
-    """OVS 3.1 looks at the OpenFlow list only, not at what it leads to."""
-    return not any(
-        isinstance(action, _IRREVERSIBLE)
-        or (isinstance(action, of.Output) and action.max_len is not None)
-        for action in actions
-    )
-
-
 def clone(ctx: Context, action: of.Clone, last: bool, _rest: Rest) -> None:
-    """clone: a datapath clone only if the list cannot be undone and something follows."""
-    flow, stack, action_set = ctx.flow, list(ctx.stack), list(ctx.action_set)
-    if _reversible(action.actions) or last:
-        _run_and_finish(ctx, action.actions, last)
-    else:
-        commit(ctx)
-        base, was_mpls, conntracked = ctx.base, ctx.was_mpls, ctx.conntracked
-        outer, ctx.odp = ctx.odp, []
-        _run_and_finish(ctx, action.actions, True)
-        inner, ctx.odp = ctx.odp, outer
-        if inner:
-            ctx.odp.append(odp.Clone(tuple(inner)))
-        ctx.conntracked = conntracked
-        ctx.was_mpls = was_mpls
-        ctx.base = base
-    ctx.action_set = action_set
-    ctx.stack = stack
-    ctx.flow = flow
-
-
-def _run_and_finish(ctx: Context, actions: Sequence[of.Action], last: bool) -> None:
-    walk_actions(ctx, actions, last)
-    if not ctx.freezing:
-        run_action_set(ctx)
-    if ctx.freezing:
-        finish_freezing(ctx)
+    """clone: a list of its own (:mod:`ovsct.bridge.clone`)."""
+    clone_actions(ctx, action.actions, last)
 
 
 def check_pkt_larger(ctx: Context, action: of.CheckPktLarger, _last: bool, rest: Rest) -> bool:
@@ -197,7 +162,7 @@ def check_pkt_larger(ctx: Context, action: of.CheckPktLarger, _last: bool, rest:
     for larger in (1, 0):
         ctx.odp = []
         ctx.flow = action.dst.put(flow, larger)
-        _run_and_finish(ctx, rest, True)
+        run_and_finish(ctx, rest, True)
         branches.append(tuple(ctx.odp))
         ctx.base, ctx.was_mpls, ctx.conntracked = base, was_mpls, conntracked
         ctx.flow = flow
@@ -228,7 +193,8 @@ def meter(ctx: Context, action: of.Meter, _last: bool, _rest: Rest) -> None:
 def debug_recirc(ctx: Context, _action: of.DebugRecirc, _last: bool, rest: Rest) -> bool:
     """debug_recirc: what follows runs after a recirculation."""
     ctx.trigger_freeze()
-    freeze_unroll(ctx, rest)
+    # Where something was left behind before, OVS passes over one action more (do_xlate_actions()).
+    freeze_unroll(ctx, rest[1:] if ctx.frozen_actions else rest)
     return True
 
 

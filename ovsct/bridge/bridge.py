@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from ovsct.bridge.bridges import Bridges, Changes
 from ovsct.bridge.flow_tables import FlowTables
 from ovsct.bridge.mac_learning import MacTable
 from ovsct.bridge.recirculate import RecircIds
@@ -26,7 +27,8 @@ class Bridge:
     """An Open vSwitch bridge as configured.
 
     Args:
-        ports: OpenFlow port numbers. The datapath's numbers are the same.
+        ports: OpenFlow port numbers. The datapath's numbers are the same, unless the bridge is
+            joined with others (:func:`ovsct.bridge.bridges.join`).
         flows: the OpenFlow flows; of two with the same match and priority the later one stays.
         groups: the groups.
         meters: the meters; the datapath numbers them from 0 as they come.
@@ -37,7 +39,9 @@ class Bridge:
     Of `meters` one that is gone leaves a None. `ports_down` holds ports without a link (see
     :meth:`set_port_state`), `deaf`, `deaf_to_stp`, `mute` and `not_flooded` those that do not do
     what :meth:`configure_port` says. `max_hash_algorithm` is the last of the algorithms for dp_hash
-    that the datapath has (0: L4, 1: symmetric L4).
+    that the datapath has (0: L4, 1: symmetric L4). `backer` are the bridges of the same datapath,
+    this one included; `peers` are the ends of its patch ports, and `numbers` the datapath's numbers
+    of its other ports where they are others; `place` says the how many'th it is, from 0.
 
     Raises:
         InputError: a flow overlaps another and asks not to; an unknown fragment mode.
@@ -63,7 +67,8 @@ class Bridge:
         self._outputs = frozenset((*self.ports, OFPP_LOCAL))
         self.frag_mode = frag_mode
         self.zone_timeouts: dict[int, str] = dict(zone_timeouts or {})
-        self.flow_tables = FlowTables()
+        self.changes = Changes()
+        self.flow_tables = FlowTables(self.changes)
         self.tables = self.flow_tables.tables
         self.groups: dict[int, Group] = {group.group_id: group for group in groups}
         self.meters: list[Meter | None] = list(meters)
@@ -77,17 +82,41 @@ class Bridge:
         self.deaf_to_stp: set[int] = set()
         self.mute: set[int] = set()
         self.not_flooded: set[int] = set()
-        self.fdb = MacTable()
+        self.fdb = MacTable(self.changes)
+        self.numbers: dict[int, int] = {}
+        self.peers: dict[int, tuple[Bridge, int]] = {}
+        self.own_number = OFPP_LOCAL
+        self.place = 0
+        self.backer = Bridges((self,))
         for flow in flows:
             self.add_flow(flow)
 
+    def share(self, other: Bridge) -> None:
+        """Have recirculation ids, and the count of changes, in common with `other`."""
+        self.recirc = other.recirc
+        self.changes = self.flow_tables.shared = self.fdb.shared = other.changes
+
     def add_flow(self, flow: Flow) -> None:
-        """Add a flow, in place of one with the same match and priority if there is one."""
-        self.flow_tables.add(flow)
+        """Add a flow, in place of one with the same match and priority if there is one.
+
+        Raises:
+            InputError: it overlaps another and asks not to (``check_overlap``).
+        """
+        tables = self.flow_tables
+        if "check_overlap" in flow.flags and tables.overlaps(flow):
+            raise InputError(
+                "the flow overlaps another (OFPFMFC_OVERLAP)", file=flow.file, line=flow.line,
+                token=flow.text or None,
+            )  # fmt: skip
+        tables.add(flow)
 
     def has_port(self, port: int) -> bool:
         """Whether an output to `port` goes anywhere."""
         return port in self._outputs
+
+    def datapath_port(self, port: int) -> int:
+        """The datapath's number of a port that is no patch port."""
+        return self.own_number if port == OFPP_LOCAL else self.numbers.get(port, port)
 
     def set_port_state(self, port: int, up: bool) -> None:
         """Take the link of a port up or down: who watches it decides again."""
@@ -95,7 +124,7 @@ class Bridge:
             self.ports_down.discard(port)
         else:
             self.ports_down.add(port)
-        self.flow_tables.version += 1
+        self.changes.tables += 1
 
     def datapath_meter(self, meter_id: int) -> int | None:
         """The datapath's number of a meter, None if there is no such meter."""
@@ -123,7 +152,7 @@ class Bridge:
                 those_not.discard(port)
             else:
                 those_not.add(port)
-        self.flow_tables.version += 1
+        self.changes.tables += 1
 
     def may_receive(self, port: int, address: int) -> bool:
         """Whether a frame to `address` is taken on `port` (OVS may_receive())."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from ovsct.bridge.flow_tables import Effect
-from ovsct.bridge.odp import Author, Blame, OdpAction
+from ovsct.bridge.flow_tables import Effect, FlowTables
+from ovsct.bridge.odp import Author, Blame, Learned, OdpAction
 from ovsct.lane import Drop, Step, StepKind, Via
 from ovsct.openflow.actions import Action
 from ovsct.openflow.flow import Flow
@@ -57,8 +57,8 @@ class Context:
         self.bridge = bridge
         self.now = now
         self.side_effects = side_effects
-        self.learned: list[tuple[int, int, int]] = []
-        self.effects: list[Effect] = []
+        self.learned: list[Learned] = []
+        self.effects: list[tuple[FlowTables, Effect]] = []
         self.avoid_caching = False
         self.hidden: dict[int, Flow | None] = {}
         self.handlers = handlers
@@ -126,7 +126,7 @@ class Context:
 
     def learn(self, vlan: int, mac: int, port: int) -> None:
         """The packet says that `mac` is behind `port`; every packet like it says so again."""
-        self.learned.append((vlan, mac, port))
+        self.learned.append((self.bridge.fdb, vlan, mac, port))
         if self.side_effects:
             self.bridge.fdb.learn(vlan, mac, port, self.now)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from ovsct.bridge import execute as do
 from ovsct.bridge import odp
-from ovsct.bridge.flow_tables import Effect
+from ovsct.bridge.flow_tables import Effect, FlowTables
 from ovsct.bridge.odp_text import format_actions, format_key
 from ovsct.bridge.police import Policers
 from ovsct.bridge.run import PacketIn, Run
@@ -28,7 +28,6 @@ from ovsct.packet.packet import VLAN_LIMIT, Packet
 
 if TYPE_CHECKING:
     from ovsct.bridge.bridge import Bridge
-    from ovsct.openflow.flow import Flow
 
 __all__ = ["Datapath", "PacketIn", "Run"]
 
@@ -69,7 +68,7 @@ class Datapath:
     """Megaflows and their execution.
 
     Args:
-        bridge: translates what no megaflow covers.
+        bridge: translates what no megaflow covers; those that it is joined with do too.
         tracker: the conntrack behind ct actions.
         dialect: ``userspace`` or ``kernel``.
         vlan_limit: tags that are looked behind when a packet is parsed again.
@@ -93,18 +92,22 @@ class Datapath:
         self.tracker = tracker
         self.vlan_limit = vlan_limit
         self.kernel = dialect == "kernel"
-        bridge.kernel_queues = bridge.kernel_masks = self.kernel
-        bridge.max_hash_algorithm = 0 if self.kernel else 1
+        self.bridges = bridge.backer.bridges
+        for each in self.bridges:
+            each.kernel_queues = each.kernel_masks = self.kernel
+            each.max_hash_algorithm = 0 if self.kernel else 1
         # Every megaflow matches in_port and recirc_id: they choose the short list to search.
         self._subtables: dict[int, list[tuple[int, dict[int, odp.Megaflow]]]] = {}
         self._elsewhere: dict[odp.Megaflow, None] = {}
         self.on_install: Callable[[odp.Megaflow], odp.Home] | None = None
         self.on_remove: Callable[[odp.Megaflow], None] | None = None
         self.next_expiry = math.inf
-        self._counted: dict[Flow, tuple[int, int]] = {}
+        # By identity: flows of two bridges may say the same.
+        self._counted: dict[int, tuple[int, int]] = {}
         self._looked: dict[int, int] = {}
         self.bucket_counts: dict[tuple[int, int | None], tuple[int, int]] = {}
-        self._fdb_version = bridge.fdb.version
+        self._changes = bridge.changes
+        self._fdb_version = bridge.changes.macs
         self._tables_version = -1
         self._now = 0.0
         self._changed_at_once = False
@@ -215,11 +218,11 @@ class Datapath:
         run.slow = True
         # vswitchd sends it back in one piece.
         packet.pieces = ()
-        self.bridge.fdb.expire(run.now)
-        tables = self.bridge.flow_tables
-        version = tables.version
+        for bridge in self.bridges:
+            bridge.fdb.expire(run.now)
+        version = self._changes.tables
         translation = translate(self.bridge, packet.key, run.now, trace=run.steps is not None)
-        if tables.version != version:
+        if self._changes.tables != version:
             self._changed_at_once = True
         if run.steps is not None:
             run.note(Via.SLOW, StepKind.UPCALL, format_key(packet.key, packet.key))
@@ -236,26 +239,31 @@ class Datapath:
         OVS decides again as soon as something changes, that is at the time that was last seen.
         """
         then, self._now = self._now, now
-        tables, fdb = self.bridge.flow_tables, self.bridge.fdb
-        if tables.version != self._tables_version:
-            tables.begin(now)
+        changes = self._changes
+        if changes.tables != self._tables_version:
+            for bridge in self.bridges:
+                bridge.flow_tables.begin(now)
             # A packet that changed the tables in the slow path is counted behind its change.
             late = [f for f in self._all() if f.used == then] if self._changed_at_once else []
             self._changed_at_once = False
             for flow in self._all():
                 if flow not in late:
                     self._settle(flow)
-            for old, new in tables.changes:
-                counted = self._counted.pop(old, None)
-                if new is not None and counted is not None:
-                    self._counted[new] = counted
-            tables.changes.clear()
-            self._tables_version = tables.version
-            self._fdb_version = fdb.version
+            for bridge in self.bridges:
+                self._follow_tables(bridge.flow_tables)
+            self._tables_version = changes.tables
+            self._fdb_version = changes.macs
             self._revalidate(list(self._all()), then, late)
-        elif fdb.version != self._fdb_version:
-            self._fdb_version = fdb.version
+        elif changes.macs != self._fdb_version:
+            self._fdb_version = changes.macs
             self._revalidate([flow for flow in self._all() if flow.learned], then)
+
+    def _follow_tables(self, tables: FlowTables) -> None:
+        for old, new in tables.changes:
+            counted = self._counted.pop(id(old), None)
+            if new is not None and counted is not None:
+                self._counted[id(new)] = counted
+        tables.changes.clear()
 
     def _revalidate(
         self, flows: Sequence[odp.Megaflow], now: float, late: Sequence[odp.Megaflow] = ()
@@ -286,20 +294,24 @@ class Datapath:
                 if not self._place(flow):
                     self._forget(flow)
 
-    def _learn(
-        self, _packet: Packet, learned: Sequence[tuple[int, int, int]], run: Run
+    @staticmethod
+    def _learn(_packet: Packet, learned: Sequence[odp.Learned], run: Run) -> None:
+        for fdb, vlan, mac, port in learned:
+            fdb.learn(vlan, mac, port, run.now)
+
+    @staticmethod
+    def _change_tables(
+        packet: Packet, effects: Sequence[tuple[FlowTables, Effect]], run: Run
     ) -> None:
-        for vlan, mac, port in learned:
-            self.bridge.fdb.learn(vlan, mac, port, run.now)
+        for tables, effect in effects:
+            tables.apply(effect, packet.key & 0xFFF, run.now)
 
-    def _change_tables(self, packet: Packet, effects: Sequence[Effect], run: Run) -> None:
-        for effect in effects:
-            self.bridge.flow_tables.apply(effect, packet.key & 0xFFF, run.now)
-
-    def _change_at_once(self, packet: Packet, effects: Sequence[Effect], run: Run) -> None:
-        version = self.bridge.flow_tables.version
+    def _change_at_once(
+        self, packet: Packet, effects: Sequence[tuple[FlowTables, Effect]], run: Run
+    ) -> None:
+        version = self._changes.tables
         self._change_tables(packet, effects, run)
-        if self.bridge.flow_tables.version != version:
+        if self._changes.tables != version:
             self._changed_at_once = True
 
     def _ready(self, flow: odp.Megaflow) -> None:
@@ -376,12 +388,13 @@ class Datapath:
         packets = flow.packets + flow.first_packets - flow.counted_packets
         size = flow.bytes + flow.first_bytes - flow.counted_bytes
         if packets:
-            tables = self.bridge.flow_tables
             used = flow.used if flow.used is not None else flow.created
             for rule in flow.rules:
-                tables.touch(rule, used)
-                counted = self._counted.get(rule, (0, 0))
-                self._counted[rule] = counted[0] + packets, counted[1] + size
+                counted = self._counted.get(id(rule), (0, 0))
+                self._counted[id(rule)] = counted[0] + packets, counted[1] + size
+            for bridge in self.bridges:
+                for rule in flow.rules:
+                    bridge.flow_tables.touch(rule, used)
             for look in flow.looked:
                 self._looked[look] = self._looked.get(look, 0) + packets
             for through in flow.buckets:
@@ -395,8 +408,8 @@ class Datapath:
         for flow in self.megaflows():
             self._settle(flow)
 
-    def flow_counts(self) -> dict[Flow, tuple[int, int]]:
-        """Packets and bytes of every OpenFlow flow that was hit, in (n_packets, n_bytes)."""
+    def flow_counts(self) -> dict[int, tuple[int, int]]:
+        """(n_packets, n_bytes) of every OpenFlow flow that was hit, by its `id`."""
         self.credit()
         return dict(self._counted)
 
@@ -434,9 +447,13 @@ class Datapath:
 
     def advance(self, now: float) -> Sequence[Event]:
         """End the flows whose time is up, and the megaflows that were idle for `max_idle`."""
-        self.bridge.fdb.expire(now)
+        for bridge in self.bridges:
+            bridge.fdb.expire(now)
         self._follow(now)
-        events = self._expire_flows(now) if now > self.bridge.flow_tables.next_due else []
+        events: list[Event] = []
+        for bridge in self.bridges:
+            if now > bridge.flow_tables.next_due:
+                events += self._expire_flows(bridge.flow_tables, now)
         if now < self.next_expiry:
             return events
         soonest = math.inf
@@ -452,12 +469,12 @@ class Datapath:
         events.sort(key=lambda event: event.at)
         return events
 
-    def _expire_flows(self, now: float) -> list[Event]:
+    def _expire_flows(self, tables: FlowTables, now: float) -> list[Event]:
         for flow in self._all():
             self._settle(flow)
         events = [
             Event(due, EventKind.FLOW_EXPIRED, f"{why}: {format_flow(flow)}")
-            for due, flow, why in self.bridge.flow_tables.expire(now)
+            for due, flow, why in tables.expire(now)
         ]
         self._follow(now)
         return events
@@ -484,9 +501,11 @@ class Datapath:
         state = self.bridge.recirc.thaw(action.recirc_id)
         if run.packet_ins is None:
             run.packet_ins = []
-        table = state.table if state is not None else 0
+        table, bridge = (state.table, state.bridge) if state is not None else (0, self.bridge.name)
         run.packet_ins.append(
-            PacketIn(packet.frame, action.reason, table, action.cookie, action.controller_id)
+            PacketIn(
+                packet.frame, action.reason, table, action.cookie, action.controller_id, bridge
+            )
         )
         run.out.append(Output(CONTROLLER, packet.frame))
 

@@ -2,8 +2,8 @@
 
 OVS ofproto/ofproto.c (``ofproto_flow_mod_learn()``, ``replace_rule_start()``,
 ``learned_cookies_dec()``, ``ofproto_rule_reduce_timeouts()``) and ofproto-dpif.c
-(``rule_expire()``), 3.1. Whoever cached a decision that the tables took compares `version`; what
-changed since then stands in `changes`.
+(``rule_expire()``), 3.1. Whoever cached a decision that the tables took compares what `shared`
+counts; what changed since then stands in `changes`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
+from ovsct.bridge.bridges import Changes
 from ovsct.openflow.actions import Action, Clone, FinTimeout, Learn, WriteActions
 from ovsct.openflow.classifier import Classifier
 from ovsct.openflow.flow import Flow
@@ -70,10 +71,10 @@ class Clock:
 class FlowTables:
     """The tables of one bridge."""
 
-    def __init__(self) -> None:
+    def __init__(self, changes: Changes) -> None:
         self.tables: dict[int, Classifier[Flow]] = {}
         self.clocks: dict[Flow, Clock] = {}
-        self.version = 0
+        self.shared = changes
         self.changes: list[tuple[Flow, Flow | None]] = []
         """Flows that are gone, each with the one that stands in its place."""
         self.next_due = -math.inf
@@ -85,7 +86,7 @@ class FlowTables:
         replaced = self.tables.setdefault(flow.table, Classifier()).insert(flow)
         if replaced is not None:
             self._gone(replaced, flow)
-        self.version += 1
+        self.shared.tables += 1
         if flow.idle_timeout or flow.hard_timeout or _has_fin_timeout(flow.actions):
             self._set_clock(flow, Clock(flow.idle_timeout, flow.hard_timeout, now))
 
@@ -106,7 +107,7 @@ class FlowTables:
     def remove(self, flow: Flow) -> None:
         """Take a flow out, and with it what it learned with ``delete_learned``."""
         self.tables[flow.table].remove(flow)
-        self.version += 1
+        self.shared.tables += 1
         self._gone(flow, None)
 
     def _gone(self, flow: Flow, instead: Flow | None) -> None:
@@ -139,6 +140,14 @@ class FlowTables:
         if table is None:
             return None
         return table.find_exactly(flow.match.value, flow.match.mask, flow.priority)
+
+    def overlaps(self, flow: Flow) -> bool:
+        """Whether another flow of this table and priority could match a packet that `flow` does.
+
+        One whose place it would take does not count (OVS ``add_flow_init()``).
+        """
+        table = self.tables.get(flow.table)
+        return table is not None and self.like(flow) is None and table.rule_overlaps(flow)
 
     def holds(self, flow: Flow) -> bool:
         """Whether this very flow is in its table."""
@@ -194,7 +203,7 @@ class FlowTables:
         cookie = there.cookie if flow.cookie == NO_COOKIE else flow.cookie
         changed = replace(there, actions=flow.actions, cookie=cookie)
         self.tables[flow.table].insert(changed)
-        self.version += 1
+        self.shared.tables += 1
         self._gone(there, changed)
         if clock is not None:
             clock.modified = now
@@ -212,7 +221,7 @@ class FlowTables:
     def touch(self, rule: Flow, used: float) -> None:
         """Packets met `rule` at `used`, as a megaflow has seen."""
         clock = self.clocks.get(rule)
-        if clock is not None and clock.used is not None:
+        if clock is not None and clock.used is not None and self.holds(rule):
             clock.used = max(clock.used, used)
 
     # -- time ----------------------------------------------------------------------------------

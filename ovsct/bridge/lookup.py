@@ -5,10 +5,13 @@ OVS ``rule_dpif_lookup_from_table()`` and ``xlate_table_action()``.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from ovsct.bridge.context import Context
 from ovsct.bridge.odp import LOOKED_AT, MATCHED, Author
 from ovsct.bridge.walk import walk_actions
 from ovsct.lane import Drop, StepKind
+from ovsct.openflow.actions import Action
 from ovsct.openflow.classifier import Look
 from ovsct.openflow.flow import Flow
 from ovsct.openflow.text.flow_text import format_flow
@@ -55,7 +58,8 @@ def look_up(ctx: Context, in_port: int, honor_miss: bool, with_ct: bool = False)
     if _FRAG.get(key) & FRAG_ANY and bridge.frag_mode != "nx-match":
         if bridge.frag_mode == "drop":
             ctx.missed = Drop.FRAGMENT
-            ctx.looked.append(ctx.table << 1 | 1)  # OVS has a rule for this drop
+            # OVS has a rule for this drop.
+            ctx.looked.append(bridge.place << 9 | ctx.table << 1 | 1)
             return None
         key &= ~_PORTS_MASK
     dl_type = _DL_TYPE.get(key)
@@ -73,7 +77,7 @@ def look_up(ctx: Context, in_port: int, honor_miss: bool, with_ct: bool = False)
             # A tuple swapped in is a tuple looked at where it really stands.
             real = swap_ct_tuple(bits, dl_type) if with_ct else bits
             ctx.look(real, Author(ctx.table, cause, why))
-    ctx.looked.append(ctx.table << 1 | (rule is not None))
+    ctx.looked.append(bridge.place << 9 | ctx.table << 1 | (rule is not None))
     if ctx.steps is not None:
         text = format_flow(rule) if rule is not None else f"table={ctx.table}: no match"
         ctx.note(StepKind.TABLE, text)
@@ -106,8 +110,9 @@ def go_to_table(
     honor_miss: bool,
     last: bool,
     with_ct: bool = False,
+    walk: Callable[[Context, Sequence[Action], bool], None] = walk_actions,
 ) -> None:
-    """Look up in another table and run what is found there."""
+    """Look up in another table and run (`walk`) what is found there."""
     if ctx.was_mpls:
         ctx.trigger_freeze()
         return
@@ -130,7 +135,7 @@ def go_to_table(
         old_rule, ctx.rule = ctx.rule, rule
         ctx.depth += deeper
         in_bucket, ctx.in_bucket = ctx.in_bucket, False
-        walk_actions(ctx, rule.actions, last)
+        walk(ctx, rule.actions, last)
         ctx.in_bucket = in_bucket
         ctx.depth -= deeper
         ctx.rule = old_rule

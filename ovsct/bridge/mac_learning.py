@@ -1,7 +1,7 @@
 """The MAC learning table that NORMAL forwards by (OVS lib/mac-learning.c).
 
 An entry belongs to a VLAN and an address, names the port it was last seen on, and ends after 300
-seconds without a packet from it. Every change is counted in `version`: whoever cached a decision
+seconds without a packet from it. Every change is counted in `shared`: whoever cached a decision
 that was taken by this table compares it.
 """
 
@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Final
+
+from ovsct.bridge.bridges import Changes
 
 IDLE_TIME: Final = 300.0
 """Seconds (``other-config:mac-aging-time``)."""
@@ -22,12 +24,12 @@ _MULTICAST: Final = 1 << 40
 class MacTable:
     """Learned addresses of one bridge."""
 
-    __slots__ = ("_entries", "version")
+    __slots__ = ("_entries", "shared")
 
-    def __init__(self) -> None:
+    def __init__(self, changes: Changes) -> None:
         # In order of last use, the longest unused first.
         self._entries: dict[tuple[int, int], tuple[int, float]] = {}
-        self.version = 0
+        self.shared = changes
 
     def learn(self, vlan: int, mac: int, port: int, now: float) -> bool:
         """A packet from `mac` in `vlan` came in on `port`; whether that changed the table."""
@@ -40,7 +42,7 @@ class MacTable:
         self._entries[key] = (port, now)
         if known is not None and known[0] == port:
             return False
-        self.version += 1
+        self.shared.macs += 1
         return True
 
     def lookup(self, vlan: int, mac: int) -> int | None:
@@ -62,8 +64,13 @@ class MacTable:
             del self._entries[key]
             gone = True
         if gone:
-            self.version += 1
+            self.shared.macs += 1
         return gone
+
+    def clear(self) -> None:
+        """Forget everything (``fdb/flush``)."""
+        self._entries.clear()
+        self.shared.macs += 1
 
     def __iter__(self) -> Iterator[tuple[int, int, int, float]]:
         """(VLAN, address, port, last used in seconds) of every entry, longest unused first."""

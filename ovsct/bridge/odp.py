@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, TypeAlias
 
-from ovsct.bridge.flow_tables import Effect
+from ovsct.bridge.flow_tables import Effect, FlowTables
+from ovsct.bridge.mac_learning import MacTable
 from ovsct.conntrack.request import Track
 from ovsct.lane import Drop
 from ovsct.openflow.flow import Flow
@@ -163,6 +164,10 @@ class Blame:
     author: Author
 
 
+Learned: TypeAlias = tuple[MacTable, int, int, int]
+"""What NORMAL learns from a packet: in which table, and the VLAN, address and port."""
+
+
 class Home(Enum):
     """Where a megaflow that was just made is kept."""
 
@@ -181,14 +186,15 @@ class Megaflow:
 
     `blame` says for every mask bit who put it there; `rules` are the OpenFlow flows that it stands
     for, hit in this order; `looked` are the tables that were looked up, twice the number of each
-    and one more where a flow was hit. `packets`, `bytes` and `used` (seconds, None: never) count
-    what it served; what went up for it is not counted: `first_packets` says how many packets that
-    were (one, or more if others went up before it stood), `first_bytes` how many bytes. `slow`
-    names why the packet must be handled by vswitchd every time (None: it need not), `drop` why
-    nothing would go out if that is so. `buckets` are the groups that its packets went through, each
-    with the bucket (None: all of them).
-    `learned` are the (VLAN, address, port) that NORMAL learns from each of its packets, `effects`
-    what each does to the flow tables. `counted_packets` and `counted_bytes` have been added to the
+    and one more where a flow was hit (and 512 times the place of its bridge). `packets`, `bytes`
+    and `used` (seconds, None: never) count what it served; what went up for it is not counted:
+    `first_packets` says how many packets that were (one, or more if others went up before it
+    stood), `first_bytes` how many bytes. `slow` names why the packet must be handled by vswitchd
+    every time (None: it need not), `drop` why nothing would go out if that is so. `buckets` are the
+    groups that its packets went through (and 2**32 times the place of the bridge), each with the
+    bucket (None: all of them).
+    `learned` is what NORMAL learns from each of its packets, `effects` what each does to the flow
+    tables of which bridge. `counted_packets` and `counted_bytes` have been added to the
     counters of `rules` already.
     """
 
@@ -215,9 +221,9 @@ class Megaflow:
         self.rules = rules
         self.recirc_ids: tuple[int, ...] = ()
         self.buckets: tuple[tuple[int, int | None], ...] = ()
-        self.learned: tuple[tuple[int, int, int], ...] = ()
+        self.learned: tuple[Learned, ...] = ()
         self.looked: tuple[int, ...] = ()
-        self.effects: tuple[Effect, ...] = ()
+        self.effects: tuple[tuple[FlowTables, Effect], ...] = ()
         self.packets = 0
         self.bytes = 0
         self.tcp_flags = 0

@@ -25,9 +25,9 @@ FROZEN_METADATA: Final = sum(
 class FrozenState:
     """Everything that translation needs in order to go on. Hashable: equal states are one.
 
-    `metadata` holds the bits of :data:`FROZEN_METADATA` in place; `entry_port` is the port the
-    packet really came in on; `actions` are what is left of interrupted action lists (if empty, a
-    look-up in `table` comes first).
+    `metadata` holds the bits of :data:`FROZEN_METADATA` in place; `entry_port` is the datapath's
+    number of the port the packet really came in on; `actions` are what is left of interrupted
+    action lists (if empty, a look-up in `table` comes first).
     """
 
     table: int

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class PacketIn(NamedTuple):
-    """One packet-in: its frame, and why and whence it came.
+    """One packet-in: its frame, and why and whence it came; `bridge` is the bridge that sends it.
 
     The frame is whole whatever max_len says: OVS has buffered no packets since 2.7, and what is
     not buffered is sent in full (lib/ofp-packet.c ``ofputil_encode_packet_in()``).
@@ -23,6 +23,7 @@ class PacketIn(NamedTuple):
     table: int
     cookie: int
     controller_id: int
+    bridge: str = ""
 
 
 class Run:

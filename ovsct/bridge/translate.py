@@ -70,12 +70,15 @@ def translate(
 ) -> Translation:
     """Translate a packet whose datapath key is `key` (in_port: the datapath's port number).
 
+    `bridge` is any of those that share the datapath: the packet's port says which takes it.
     `now` is the time in seconds; without `side_effects` nothing is learned from the packet.
 
     Raises:
         OvsctError: the packet met an action that is not modelled.
     """
-    ctx = Context(bridge, key, ACTIONS, now, side_effects=side_effects, trace=trace)
+    entry, in_port = bridge.backer.entry(_IN_PORT.get(key), bridge)
+    ctx = Context(entry, key, ACTIONS, now, side_effects=side_effects, trace=trace)
+    ctx.flow = _IN_PORT.put(key, in_port)
     ctx.orig_priority = SLOTS["skb_priority"].get(key)
     ctx.flow = SLOTS["actset_output"].put(ctx.flow, OFPP_UNSET)
     ctx.base = ctx.flow & ~_TUNNEL_MASK
@@ -106,14 +109,16 @@ def translate(
 
 def _run(ctx: Context) -> Drop | None:
     """Translate; the result is why nothing will go out, if that is so."""
-    bridge = ctx.bridge
+    entry, came_in = ctx.bridge, _IN_PORT.get(ctx.flow)
     recirc_id = _RECIRC.get(ctx.upcall)
     actions: Sequence[Action] = ()
     if recirc_id:
-        state = bridge.recirc.thaw(recirc_id)
-        if state is None:
+        state = ctx.bridge.recirc.thaw(recirc_id)
+        bridge = ctx.bridge.backer.named(state.bridge) if state is not None else None
+        if state is None or bridge is None:
             ctx.fail(f"recirculation id {recirc_id:#x} has no frozen state")
             return Drop.STALE
+        ctx.bridge = bridge
         ctx.thawed = True
         ctx.note(StepKind.RECIRCULATE, f"thaw: resuming from table {state.table}")
         ctx.table = state.table
@@ -135,7 +140,7 @@ def _run(ctx: Context) -> Drop | None:
         ctx.rule = rule
         ctx.rules.append(rule)
         actions = rule.actions
-    if not bridge.may_receive(_IN_PORT.get(ctx.upcall), SLOTS["dl_dst"].get(ctx.upcall)):
+    if not entry.may_receive(came_in, SLOTS["dl_dst"].get(ctx.upcall)):
         return Drop.ACTIONS
     walk_actions(ctx, actions, last=True)
     if ctx.failed():

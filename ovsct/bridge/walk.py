@@ -52,6 +52,8 @@ def _walk(ctx: Context, actions: Sequence[of.Action], last: bool) -> None:
         if isinstance(action, of.Resubmit | of.GotoTable):
             # What froze inside the other table is frozen already; go on behind the jump.
             continue
-        if not ctx.failed() and ctx.stopped() and ctx.freezing and not ctx.frozen_actions:
+        if not ctx.failed() and ctx.stopped() and not ctx.frozen_actions:
+            # OVS does not ask here whether anything freezes (ctx_first_frozen_action()): what exit,
+            # or a clone that froze, leaves behind is found by the next freeze, if there is one.
             freeze_unroll(ctx, actions[at:])
             return

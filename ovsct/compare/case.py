@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+from ovsct.bridge.bridges import Plan, alone
 from ovsct.compare.events import Advance, Happening
 from ovsct.compare.packet_line import packet_frames
 from ovsct.compare.scenario import Scenario
 from ovsct.errors import InputError
 from ovsct.lane import Arrival, FlowChange, LinkChange
-from ovsct.lanes.make import Setup
+from ovsct.lanes.make import Setup, Text
 from ovsct.packet.describe import describe
 
 LINK: Final = "link "
@@ -38,10 +39,21 @@ class Shot:
 
 
 @dataclass(frozen=True, slots=True)
+class BridgeCase:
+    """One bridge of several: how it is wired, its flows and its groups."""
+
+    plan: Plan
+    flows: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Case:
     """Flows, groups and meters as ``ovs-ofctl`` takes them, one a line, and what happens.
 
-    `fragments` is the mode of ``ovs-ofctl set-frags``; `title` says where the case is from.
+    `bridges` are several bridges in one datapath, each with its own; `flows` and `groups` are empty
+    then, and `ports` the datapath's numbers of all their ports. `fragments` is the mode of
+    ``ovs-ofctl set-frags``; `title` says where the case is from.
     """
 
     flows: tuple[str, ...]
@@ -51,6 +63,11 @@ class Case:
     ports: tuple[int, ...] = (1, 2, 3, 4)
     fragments: str = "normal"
     title: str = "a case"
+    bridges: tuple[BridgeCase, ...] = ()
+
+    def all_bridges(self) -> tuple[BridgeCase, ...]:
+        """The bridges, the one that is alone too."""
+        return self.bridges or (BridgeCase(alone(self.ports), self.flows, self.groups),)
 
     def happenings(self) -> Iterator[Happening]:
         """What happens, in order."""
@@ -108,7 +125,7 @@ def from_scenario(scenario: Scenario, name: str) -> Case:
         InputError: the scenario has no flows, or one of its files cannot be read.
     """
     setup = scenario.setup
-    if setup.flows is None:
+    if setup.flows is None and not setup.bridges:
         raise InputError("the scenario has no flows to verify", file=name)
     return from_setup(setup, scenario.happenings(), scenario.title)
 
@@ -119,13 +136,17 @@ def from_setup(setup: Setup, happenings: Iterable[Happening], title: str) -> Cas
     Raises:
         InputError: there are no flows.
     """
-    if setup.flows is None:
+    if setup.flows is None and not setup.bridges:
         raise InputError("there are no flows to verify", hint="give --flows FILE")
     options = dict(setup.options.get("ovs-userspace", {}))
     return Case(
-        flows=tuple(_lines(setup.flows.text)),
-        groups=tuple(_lines(setup.groups.text)) if setup.groups is not None else (),
-        meters=tuple(_lines(setup.meters.text)) if setup.meters is not None else (),
+        flows=_lines(setup.flows),
+        groups=_lines(setup.groups),
+        meters=_lines(setup.meters),
+        bridges=tuple(
+            BridgeCase(each.plan, _lines(each.flows), _lines(each.groups))
+            for each in setup.bridges
+        ),
         ports=setup.ports,
         fragments=str(options.get("frag_mode", "normal")),
         shots=tuple(shots_of(happenings)),
@@ -133,31 +154,26 @@ def from_setup(setup: Setup, happenings: Iterable[Happening], title: str) -> Cas
     )
 
 
-def _lines(text: str) -> Iterator[str]:
-    for line in text.splitlines():
-        bare = line.partition("#")[0].strip()
-        if bare:
-            yield bare
+def _lines(text: Text | None) -> tuple[str, ...]:
+    lines = text.text.splitlines() if text is not None else ()
+    bare = (line.partition("#")[0].strip() for line in lines)
+    return tuple(line for line in bare if line)
 
 
 def to_yaml(case: Case, shows: str) -> str:
     """The case as a scenario file; `shows` says in a line what it is for."""
-    lines = [
-        f"title: {_quoted(case.title)}",
-        f"shows: {_quoted(shows)}",
-        f"ports: [{', '.join(map(str, case.ports))}]",
-        "lanes: [ovs-userspace]",
-    ]
+    lines = [f"title: {_quoted(case.title)}", f"shows: {_quoted(shows)}"]
+    if not case.bridges:
+        lines.append(f"ports: [{', '.join(map(str, case.ports))}]")
+    lines.append("lanes: [ovs-userspace]")
     if case.fragments != "normal":
         lines.append(f"options: {{ovs-userspace: {{frag_mode: {case.fragments}}}}}")
-    for key, texts in (
-        ("flows", case.flows), ("groups", case.groups), ("meters", case.meters),
-    ):  # fmt: skip
-        if texts:
-            lines.append(f"{key}: |")
-            lines += [f"  {text}" for text in texts]
-    if not case.flows:
-        lines.append('flows: ""')
+    if case.bridges:
+        lines.append("bridges:")
+        for bridge in case.bridges:
+            lines += [f"  {line}" for line in _bridge(bridge)]
+    else:
+        lines += _texts(case.flows, case.groups, case.meters)
     lines.append("events:")
     now = 0.0
     for shot in case.shots:
@@ -175,6 +191,29 @@ def to_yaml(case: Case, shows: str) -> str:
             lines.append(f"  - {_quoted(f'{_seconds(shot.at)} p{shot.port} {shot.line}')}")
         now = shot.at
     return "\n".join(lines) + "\n"
+
+
+def _bridge(bridge: BridgeCase) -> Iterator[str]:
+    plan = bridge.plan
+    ports = [str(own) if own == port else f"{own} as {port}" for port, own in plan.ports]
+    yield f"{plan.name}:"
+    yield f"  ports: [{', '.join(ports)}]"
+    if plan.patches:
+        ends = [f"{port} > {other} {end}" for port, other, end in plan.patches]
+        yield f"  patches: [{', '.join(ends)}]"
+    for line in _texts(bridge.flows, bridge.groups):
+        yield f"  {line}"
+
+
+def _texts(
+    flows: tuple[str, ...], groups: tuple[str, ...], meters: tuple[str, ...] = ()
+) -> Iterator[str]:
+    for key, texts in (("flows", flows), ("groups", groups), ("meters", meters)):
+        if texts:
+            yield f"{key}: |"
+            yield from (f"  {text}" for text in texts)
+    if not flows:
+        yield 'flows: ""'
 
 
 def _seconds(value: float) -> str:

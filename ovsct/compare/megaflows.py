@@ -9,20 +9,24 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
+from types import MappingProxyType
 from typing import Final
 
 from ovsct.bridge.odp_parse import parse_flow
 from ovsct.bridge.odp_text import format_key
+from ovsct.packet.fields import SLOTS
 
 _ID: Final = re.compile(r"\b(recirc_id\(|recirc_id=|recirc\()(0x[0-9a-f]+|\d+)")
+_IN_PORT: Final = SLOTS["in_port"]
+_SAME: Final[Mapping[int, int]] = MappingProxyType({})
 _ROUNDS: Final = 8
 """Each round tells apart what differs one recirculation further; a packet has six at most."""
 
 
 def comparable_flows(
-    lines: Iterable[str], floods: bool = False, local: int = 65534
+    lines: Iterable[str], floods: bool = False, numbers: Mapping[int, int] = _SAME
 ) -> list[str]:
     """Sorted texts of the matches and actions of dumped flows, ids renamed.
 
@@ -31,7 +35,7 @@ def comparable_flows(
         floods: FLOOD, ALL or NORMAL are used. OVS goes through its ports then in the order of a
             hash table, which turns with every change of the flows: outputs that follow each other
             are put in order.
-        local: the datapath's number of the bridge's own port, which is rewritten to OpenFlow's.
+        numbers: what to call the ports that the lines call by these numbers.
 
     Raises:
         InputError: a line is no dumped flow.
@@ -39,10 +43,12 @@ def comparable_flows(
     plain = []
     for line in lines:
         flow = parse_flow(line)
-        actions = _OUTPUT.sub(lambda found: _port(found, local), flow.actions)
+        actions = _OUTPUT.sub(lambda found: _port(found, numbers), flow.actions)
         if floods:
             actions = _OUTPUTS.sub(_in_order, actions)
-        plain.append(f"{format_key(flow.key, flow.mask)}, actions:{actions}")
+        port = _IN_PORT.get(flow.key)
+        key = _IN_PORT.put(flow.key, numbers.get(port, port))
+        plain.append(f"{format_key(key, flow.mask)}, actions:{actions}")
     return _renamed(plain)
 
 
@@ -57,8 +63,8 @@ def _in_order(found: re.Match[str]) -> str:
     return ",".join(sorted(found[0].split(","), key=int))
 
 
-def _port(found: re.Match[str], local: int) -> str:
-    return "65534" if int(found[1]) == local else found[1]
+def _port(found: re.Match[str], numbers: Mapping[int, int]) -> str:
+    return str(numbers.get(int(found[1]), found[1]))
 
 
 def _number(text: str) -> int:

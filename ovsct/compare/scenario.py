@@ -6,7 +6,7 @@ JSON schema of it for editors.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -18,28 +18,28 @@ from ovsct.compare.event_line import event_line, is_time
 from ovsct.compare.events import MAX_PORT, Advance, Happening, read_events
 from ovsct.compare.expect import Expect
 from ovsct.compare.packet_line import packet_frames
+from ovsct.compare.scenario_bridges import (
+    BridgeOf,
+    FileText,
+    Misplaced,
+    Port,
+    plans_of,
+)
 from ovsct.compare.yaml_places import Document, Place, read_yaml
 from ovsct.compare.yaml_places import Path as KeyPath
 from ovsct.errors import InputError
 from ovsct.lane import Arrival, FlowChange, LinkChange
-from ovsct.lanes.make import LANES, Setup, Text, unknown_lane
+from ovsct.lanes.make import LANES, BridgeSetup, Setup, Text, unknown_lane
 from ovsct.openflow.text.flow_mod_text import parse_flow_mod
 
 DEFAULT_LANES: Final = ("ovs-kernel", "tc", "hw")
 """What `ovsct diff` compares unless told otherwise."""
 
-Port = Annotated[int, Field(ge=1, le=MAX_PORT, strict=True)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class FileText(_Strict):
-    """Text that stands in a file beside the scenario."""
-
-    file: str
 
 
 class Packet(_Strict):
@@ -84,7 +84,8 @@ class Scenario(_Strict):
 
     title: str
     shows: str
-    ports: Annotated[int, Field(ge=1, le=MAX_PORT, strict=True)] | tuple[Port, ...]
+    ports: Annotated[int, Field(ge=1, le=MAX_PORT, strict=True)] | tuple[Port, ...] | None = None
+    bridges: dict[str, BridgeOf] = Field(default_factory=dict)
     flows: str | FileText | None = None
     groups: str | FileText | None = None
     meters: str | FileText | None = None
@@ -105,27 +106,46 @@ class Scenario(_Strict):
         Raises:
             InputError: a file beside the scenario cannot be read.
         """
-        ports = tuple(range(1, self.ports + 1)) if isinstance(self.ports, int) else self.ports
+        bridges = self._bridges()
+        if bridges:
+            ports: Iterable[int] = (own for each in bridges for _, own in each.plan.ports)
+        elif isinstance(self.ports, int):
+            ports = range(1, self.ports + 1)
+        else:
+            ports = self.ports or ()
         return Setup(
             ports=tuple(sorted(set(ports))),
-            flows=self._text("flows", self.flows),
-            groups=self._text("groups", self.groups),
-            meters=self._text("meters", self.meters),
-            tc_script=self._text("tc_script", self.tc_script),
+            flows=self._text(("flows",), self.flows),
+            groups=self._text(("groups",), self.groups),
+            meters=self._text(("meters",), self.meters),
+            bridges=bridges,
+            tc_script=self._text(("tc_script",), self.tc_script),
             options=self.options,
         )
 
-    def _text(self, key: str, value: str | FileText | None) -> Text | None:
+    def _bridges(self) -> tuple[BridgeSetup, ...]:
+        if not self.bridges:
+            return ()
+        return tuple(
+            BridgeSetup(
+                plan=plan,
+                flows=self._text(("bridges", plan.name, "flows"), self.bridges[plan.name].flows),
+                groups=self._text(("bridges", plan.name, "groups"), self.bridges[plan.name].groups),
+            )
+            for plan in plans_of(self.bridges)
+        )
+
+    def _text(self, key: KeyPath, value: str | FileText | None) -> Text | None:
         if value is None:
             return None
         if isinstance(value, FileText):
-            path = self._beside(value.file, (key, "file"))
+            path = self._beside(value.file, (*key, "file"))
             try:
                 return Text(Path(path).read_text(encoding="utf-8"), path)
             except (OSError, UnicodeDecodeError) as error:
                 reason = getattr(error, "strerror", None) or "it is not UTF-8"
-                raise self._error(f"cannot be read: {reason}", (key, "file"), value.file) from None
-        place = self._document.place((key,))
+                raise self._error(f"cannot be read: {reason}", (*key, "file"), value.file) from None
+        place = self._document.place(key)
         return Text(place.raw if place.raw is not None else value, self._file, place.line)
 
     def _beside(self, name: str, path: KeyPath) -> str:
@@ -186,6 +206,8 @@ class Scenario(_Strict):
         elif isinstance(event, Link):
             yield LinkChange(self._time(event.at, path, now), event.port, event.link == "up")
         elif isinstance(event, FlowMod):
+            if self.bridges:
+                raise self._error("flows of several bridges cannot change yet", path)
             try:
                 parse_flow_mod(event.flow_mod)
             except InputError as error:
@@ -270,6 +292,7 @@ def parse_scenario(text: str, name: str) -> Scenario:
 
 def _check(scenario: Scenario) -> None:
     document, name = scenario._document, scenario._file
+    _check_bridges(scenario)
     for key, names in (("lanes", scenario.lanes), ("options", tuple(scenario.options))):
         for at, lane in enumerate(names):
             if lane not in LANES:
@@ -283,6 +306,36 @@ def _check(scenario: Scenario) -> None:
                 "a conversation cannot be called like a time or a port",
                 file=name, line=place.line, column=place.column, token=talk,
             )  # fmt: skip
+
+
+def _check_bridges(scenario: Scenario) -> None:
+    """Ports and flows stand in one place: the scenario's own, or the bridges'."""
+    if not scenario.bridges:
+        if scenario.ports is None:
+            place = scenario._document.place(())
+            raise InputError(
+                "the scenario lacks a key", file=scenario._file, line=place.line,
+                column=place.column or None, token="ports",
+            )  # fmt: skip
+        return
+    for key in ("ports", "flows", "groups", "meters"):
+        if getattr(scenario, key) is not None:
+            place = scenario._document.keys[key,]
+            raise InputError(
+                "with bridges, each has its own", file=scenario._file, line=place.line,
+                column=place.column, token=key,
+            )  # fmt: skip
+    try:
+        plans_of(scenario.bridges)
+    except Misplaced as found:
+        name = scenario._document.keys.get(found.path)
+        if name is not None:
+            raise found.error.at(
+                file=scenario._file, line=name.line, column=name.column
+            ) from None
+        raise scenario._placed(found.error, found.path) from None
+    except InputError as error:
+        raise scenario._placed(error, ("bridges",)) from None
 
 
 # -- what pydantic says, in one line with its place ------------------------------------------------
@@ -366,6 +419,8 @@ def _model_at(path: KeyPath, branch: list[Any]) -> type[BaseModel]:
         return Expect
     if "FileText" in branch:
         return FileText
+    if path[:1] == ("bridges",) and len(path) > 2:
+        return BridgeOf
     return Scenario
 
 

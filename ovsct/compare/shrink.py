@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from ovsct.compare.case import Case, Shot
 
@@ -96,16 +96,56 @@ def _shots(shrinker: _Shrinker) -> None:
     )
 
 
+def _places(case: Case) -> range:
+    """The bridges of a case by number; one that is alone is number 0."""
+    return range(max(1, len(case.bridges)))
+
+
+def _texts(case: Case, key: str, place: int) -> tuple[str, ...]:
+    """The lines under `key` (flows or groups) of one bridge."""
+    texts: tuple[str, ...] = getattr(case.bridges[place] if case.bridges else case, key)
+    return texts
+
+
+def _with_texts(case: Case, key: str, place: int, texts: Sequence[str]) -> Case:
+    change: dict[str, Any] = {key: tuple(texts)}
+    if not case.bridges:
+        return replace(case, **change)
+    bridge = replace(case.bridges[place], **change)
+    return replace(case, bridges=_with(case.bridges, place, bridge))
+
+
+def _lines(shrinker: _Shrinker, key: str) -> None:
+    for place in _places(shrinker.case):
+        shrinker.minimize(
+            _texts(shrinker.case, key, place),
+            lambda texts, place=place: _with_texts(  # type: ignore[misc]
+                shrinker.case, key, place, texts
+            ),
+        )
+
+
+def _inside_lines(
+    shrinker: _Shrinker, key: str, shorter_lines: Callable[[str], Iterator[str]]
+) -> None:
+    for place in _places(shrinker.case):
+        for at in range(len(_texts(shrinker.case, key, place))):
+            shorter = True
+            while shorter:
+                case = shrinker.case
+                texts = _texts(case, key, place)
+                shorter = any(
+                    shrinker.attempt(_with_texts(case, key, place, _with(texts, at, text)))
+                    for text in shorter_lines(texts[at])
+                )
+
+
 def _flows(shrinker: _Shrinker) -> None:
-    shrinker.minimize(
-        shrinker.case.flows, lambda flows: replace(shrinker.case, flows=tuple(flows))
-    )
+    _lines(shrinker, "flows")
 
 
 def _groups(shrinker: _Shrinker) -> None:
-    shrinker.minimize(
-        shrinker.case.groups, lambda groups: replace(shrinker.case, groups=tuple(groups))
-    )
+    _lines(shrinker, "groups")
 
 
 def _mode(shrinker: _Shrinker) -> None:
@@ -114,25 +154,11 @@ def _mode(shrinker: _Shrinker) -> None:
 
 
 def _inside_flows(shrinker: _Shrinker) -> None:
-    for at in range(len(shrinker.case.flows)):
-        shorter = True
-        while shorter:
-            flows = shrinker.case.flows
-            shorter = any(
-                shrinker.attempt(replace(shrinker.case, flows=_with(flows, at, text)))
-                for text in shorter_flows(flows[at])
-            )
+    _inside_lines(shrinker, "flows", shorter_flows)
 
 
 def _inside_groups(shrinker: _Shrinker) -> None:
-    for at in range(len(shrinker.case.groups)):
-        shorter = True
-        while shorter:
-            groups = shrinker.case.groups
-            shorter = any(
-                shrinker.attempt(replace(shrinker.case, groups=_with(groups, at, text)))
-                for text in _without_buckets(groups[at])
-            )
+    _inside_lines(shrinker, "groups", _without_buckets)
 
 
 def _inside_shots(shrinker: _Shrinker) -> None:

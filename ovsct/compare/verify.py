@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Final
 
 from ovsct.bridge.bridge import Bridge
+from ovsct.bridge.bridges import Plan, join
 from ovsct.compare.case import FLOW_MOD, LINK, Case
 from ovsct.compare.events import Advance
 from ovsct.compare.megaflows import comparable_flows
@@ -30,6 +31,7 @@ from ovsct.openflow.text.flow_text import read_flows
 from ovsct.openflow.text.group_text import read_groups
 from ovsct.openflow.text.meter_text import read_meters
 from ovsct.oracle.ofctl import Refused
+from ovsct.oracle.real_bridges import BridgeText
 from ovsct.oracle.real_ovs import Options, RealOvs, comparable
 from ovsct.oracle.vswitchd import VswitchdDied
 
@@ -48,20 +50,10 @@ _ASSERTION: Final = re.compile(r"assertion .*? failed in \w+\(\)|ovs_mutex_lock_
 
 @dataclass(frozen=True, slots=True)
 class _Program:
-    """A running program, and the datapath's number of the bridge's own port."""
+    """A running program, and what the model calls the ports of its datapath."""
 
     real: RealOvs
-    local: int
-
-
-_LOCAL: Final = re.compile(r"^\s+\S+ 65534/(\d+):", re.MULTILINE)
-
-
-def _local_number(real: RealOvs) -> int:
-    found = _LOCAL.search(real.ctl("dpif/show"))
-    if found is None:
-        raise OvsctError("dpif/show does not name the bridge's own port")
-    return int(found[1])
+    numbers: Mapping[int, int]
 
 
 class Verifier:
@@ -75,7 +67,7 @@ class Verifier:
     def __init__(self, *, every_packet: bool = False, trace: bool = True) -> None:
         self.every_packet = every_packet
         self.trace = trace
-        self._programs: dict[tuple[int, ...], _Program] = {}
+        self._programs: dict[tuple[Plan, ...], _Program] = {}
 
     def __enter__(self) -> Verifier:
         return self
@@ -94,15 +86,16 @@ class Verifier:
             program.real.close()
         self._programs.clear()
 
-    def _program(self, ports: tuple[int, ...]) -> _Program:
-        found = self._programs.get(ports)
+    def _program(self, case: Case) -> _Program:
+        plans = _plans(case)
+        found = self._programs.get(plans)
         if found is None:
-            real = RealOvs(ports=ports, options=Options(vsctl=_VSCTL))
-            found = self._programs[ports] = _Program(real, _local_number(real))
+            real = RealOvs(options=Options(vsctl=_VSCTL), bridges=[*map(BridgeText, plans)])
+            found = self._programs[plans] = _Program(real, real.datapath_numbers())
         return found
 
-    def _forget(self, ports: tuple[int, ...]) -> None:
-        program = self._programs.pop(ports, None)
+    def _forget(self, case: Case) -> None:
+        program = self._programs.pop(_plans(case), None)
         if program is not None:
             program.real.close()
 
@@ -121,7 +114,7 @@ class Verifier:
             if not left:
                 # Tables of cases before this one decide about the order of subtables even where
                 # they are gone: the last word is that of a program that has seen nothing else.
-                self._forget(case.ports)
+                self._forget(case)
             verdict = self._once(case)
             if verdict.difference is None:
                 verdict.unsteady = seen
@@ -133,28 +126,28 @@ class Verifier:
         try:
             self._run(case, verdict)
         except VswitchdDied as death:
-            self._forget(case.ports)
+            self._forget(case)
             said = _ASSERTION.search(str(death))
             words = said[0] if said is not None else str(death).partition(": ")[0]
             verdict.left_out = f"ovs-vswitchd died: {words}"
         return verdict
 
     def _run(self, case: Case, verdict: Verdict) -> None:
-        program = self._program(case.ports)
+        program = self._program(case)
         real = program.real
-        flows, groups, meters, refusal = read_case(case)
+        bridge, refusal = _read(case)
         options = Options(vsctl=_VSCTL, fragments=case.fragments, meters=case.meters)
         try:
-            real.reset(case.flows, case.groups, options)
+            texts = [BridgeText(each.plan, each.flows, each.groups) for each in case.all_bridges()]
+            real.reset(options=options, bridges=texts)
         except Refused as refused:
             if refusal is not None:
                 raise refusal from None
             verdict.difference = Difference(Kind.REFUSED, None, (), (str(refused),))
             return
-        if refusal is not None:
+        if bridge is None:
             verdict.difference = Difference(Kind.REFUSED, None, (str(refusal),), ())
             return
-        bridge = Bridge(case.ports, flows, groups, meters=meters, frag_mode=case.fragments)
         # Each step of the program's clock wakes its sweeper, but nothing between two steps does.
         model = OvsUserspace(bridge, trace=self.trace, sweep=0.001)
         model.datapath.max_idle = _MAX_IDLE / 1000
@@ -186,6 +179,29 @@ def read_case(case: Case) -> tuple[list[Flow], list[Group], list[Meter], InputEr
         return [], [], [], error
 
 
+def _plans(case: Case) -> tuple[Plan, ...]:
+    return tuple(each.plan for each in case.all_bridges())
+
+
+def _read(case: Case) -> tuple[Bridge | None, InputError | None]:
+    """The (first) bridge as the model has it, or why it refuses flows, groups or meters."""
+    made = []
+    for each in case.all_bridges():
+        alone = replace(case, flows=each.flows, groups=each.groups)
+        flows, groups, meters, refusal = read_case(alone)
+        if refusal is not None:
+            return None, refusal
+        made.append(
+            Bridge(
+                each.plan.numbers, flows, groups, meters=meters, name=each.plan.name,
+                frag_mode=case.fragments,
+            )
+        )  # fmt: skip
+    if case.bridges:
+        join(made, _plans(case))
+    return made[0], None
+
+
 class _Run:
     """One case under way."""
 
@@ -194,14 +210,18 @@ class _Run:
     ) -> None:
         self.model = model
         self.real = program.real
-        self.local = program.local
+        self.numbers = program.numbers
         self.verdict = verdict
         self.every_packet = every_packet
         self.floods = False
 
     def all(self, case: Case) -> None:
         self.settles = needs_settling(case)
-        self.floods = any(_FLOODS.search(text) for text in (*case.flows, *case.groups))
+        self.floods = any(
+            _FLOODS.search(text)
+            for bridge in case.all_bridges()
+            for text in (*bridge.flows, *bridge.groups)
+        )
         for happening in case.happenings():
             if not isinstance(happening, Arrival):
                 if not self._passes(happening):
@@ -281,19 +301,23 @@ class _Run:
                     Kind.OUTPUTS, n, frame_words(mine), frame_words(theirs)
                 )
             return False
-        ins = [f"reason={i.reason} table={i.table} cookie={i.cookie:#x}" for i in _on_wire(self)]
         real_ins = [
-            f"reason={i.reason} table={i.table} cookie={i.cookie:#x}"
-            for i in self.real.packet_ins
+            _said(i.bridge, i.reason, i.table, i.cookie) for i in self.real.packet_ins
         ]
-        if self._differ(Kind.PACKET_INS, n, ins, real_ins):
+        if self._differ(Kind.PACKET_INS, n, self._said(), real_ins):
             return False
         return not self.every_packet or self._at(n)
 
     def _heard(self, out: Sequence[Output]) -> Sequence[Output]:
-        """Without packet-ins for other controllers than number 0, which is the one that listens."""
-        ids = iter([packet_in.controller_id for packet_in in self.model.packet_ins])
-        return tuple(o for o in out if o.port != CONTROLLER or not next(ids))
+        """Without packet-ins for other controllers than number 0, which is the one that listens.
+
+        Each bridge has a connection of its own, so there is no order across bridges.
+        """
+        places = {bridge.name: at for at, bridge in enumerate(self.model.datapath.bridges)}
+        heard = [each for each in self.model.packet_ins if not each.controller_id]
+        heard.sort(key=lambda each: places[each.bridge])
+        ports = [each for each in out if each.port != CONTROLLER]
+        return (*ports, *(Output(CONTROLLER, each.frame) for each in heard))
 
     def _at(self, n: int | None) -> bool:
         """Compare what both hold; False if it differs."""
@@ -310,16 +334,28 @@ class _Run:
             Kind.MEGAFLOWS,
             n,
             comparable_flows(self.model.dump_flows(), self.floods),
-            comparable_flows(self.real.dump_flows(), self.floods, self.local),
+            comparable_flows(self.real.dump_flows(), self.floods, self.numbers),
         )
 
+    def _said(self) -> Iterator[str]:
+        """The model's packet-ins as OpenFlow 1.3 says them: no reason for sets and groups."""
+        for packet_in in self.model.packet_ins:
+            if packet_in.controller_id:
+                continue
+            reason = packet_in.reason
+            if reason in ("action_set", "group"):
+                reason = "action"
+            yield _said(packet_in.bridge, reason, packet_in.table, packet_in.cookie)
+
     def _flow_stats(self) -> None:
-        self._differ(
-            Kind.FLOW_STATS,
-            None,
-            (counted(flow, *counts) for flow, *counts in self.model.flow_stats()),
-            map(dumped, self.real.flow_stats()),
-        )
+        for bridge in self.model.datapath.bridges:
+            if self._differ(
+                Kind.FLOW_STATS,
+                None,
+                (counted(flow, *counts) for flow, *counts in self.model.flow_stats(bridge)),
+                map(dumped, self.real.flow_stats(bridge=bridge.name)),
+            ):
+                return
 
 
 _CHANGING: Final = re.compile(
@@ -338,22 +374,8 @@ def needs_settling(case: Case) -> bool:
 _FLOODS: Final = re.compile(r"\b(flood|all|normal)\b", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class _OnWire:
-    reason: str
-    table: int
-    cookie: int
-
-
-def _on_wire(run: _Run) -> Iterator[_OnWire]:
-    """The model's packet-ins as OpenFlow 1.3 says them: it has no reason for sets and groups."""
-    for packet_in in run.model.packet_ins:
-        if packet_in.controller_id:
-            continue
-        reason = packet_in.reason
-        if reason in ("action_set", "group"):
-            reason = "action"
-        yield _OnWire(reason, packet_in.table, packet_in.cookie)
+def _said(bridge: str, reason: str, table: int, cookie: int) -> str:
+    return f"{bridge}: reason={reason} table={table} cookie={cookie:#x}"
 
 
 def _connection(connection: Connection) -> str:

@@ -21,7 +21,6 @@ from ovsct.lower.to_nic import offer
 from ovsct.nic.ingress import NicIngress
 from ovsct.nic.pipeline import VLANS_READ, Sent
 from ovsct.nic.profile import Profile, get_profile
-from ovsct.openflow.actions import OFPP_LOCAL
 from ovsct.packet.fields import SLOTS
 from ovsct.packet.packet import parse
 from ovsct.tc.text.show import LISTINGS
@@ -72,8 +71,11 @@ class HwLane(TcLane):
 
     def make_ingress(self) -> NicIngress:
         """TC with the NIC in front."""
-        ports = self.bridge.ports
-        return NicIngress((*ports, OFPP_LOCAL), self.netfilter, self.profile, offer, ports)
+        backer = self.bridge.backer
+        ports = (*backer.ports, *backer.own_ports)
+        return NicIngress(
+            ports, self.netfilter, self.profile, offer, backer.ports, backer.own_ports
+        )
 
     def receive(self, packet: Arrival) -> Outcome:
         """Take one frame.

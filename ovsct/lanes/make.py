@@ -18,6 +18,7 @@ from ovsct.lane import Lane
 
 if TYPE_CHECKING:
     from ovsct.bridge.bridge import Bridge
+    from ovsct.bridge.bridges import Plan
     from ovsct.openflow.flow import Flow
     from ovsct.openflow.group import Group
     from ovsct.openflow.meter import Meter
@@ -42,20 +43,15 @@ class Text:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setup:
-    """What is configured, whichever lane runs it.
+class BridgeSetup:
+    """One bridge: how it is wired, and its flows and groups as ``ovs-ofctl`` takes them.
 
-    `ports` are OpenFlow port numbers, `flows`, `groups` and `meters` as ``ovs-ofctl`` takes them,
-    `tc_script` as ``tc`` does (for the lane ``tc-script`` alone), `options` keywords by lane.
-    Flows and groups are parsed once, whatever the number of lanes.
+    They are parsed once, whatever the number of lanes.
     """
 
-    ports: tuple[int, ...]
+    plan: Plan
     flows: Text | None = None
     groups: Text | None = None
-    meters: Text | None = None
-    tc_script: Text | None = None
-    options: Mapping[str, Options] = field(default_factory=lambda: _NONE)
 
     @cached_property
     def parsed_flows(self) -> tuple[Flow, ...]:
@@ -78,6 +74,54 @@ class Setup:
         from ovsct.openflow.text.group_text import read_groups
 
         return tuple(_read(read_groups, self.groups))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """What is configured, whichever lane runs it.
+
+    `ports` are port numbers, `flows`, `groups` and `meters` those of the one bridge, as
+    ``ovs-ofctl`` takes them; or `bridges` are several in one datapath, with flows and groups of
+    their own, and `ports` the datapath's numbers of all their ports. `tc_script` is text as ``tc``
+    takes it (for the lane ``tc-script`` alone), `options` are keywords by lane.
+    """
+
+    ports: tuple[int, ...]
+    flows: Text | None = None
+    groups: Text | None = None
+    meters: Text | None = None
+    bridges: tuple[BridgeSetup, ...] = ()
+    tc_script: Text | None = None
+    options: Mapping[str, Options] = field(default_factory=lambda: _NONE)
+
+    @cached_property
+    def all_bridges(self) -> tuple[BridgeSetup, ...]:
+        """The bridges, the one that is alone too; none if there are no flows at all."""
+        if self.bridges:
+            return self.bridges
+        if self.flows is None and self.groups is None:
+            return ()
+        from ovsct.bridge.bridges import alone
+
+        return (BridgeSetup(plan=alone(self.ports), flows=self.flows, groups=self.groups),)
+
+    @cached_property
+    def parsed_flows(self) -> tuple[Flow, ...]:
+        """The flows of all bridges, parsed.
+
+        Raises:
+            InputError: with file, line, column and token.
+        """
+        return tuple(flow for bridge in self.all_bridges for flow in bridge.parsed_flows)
+
+    @cached_property
+    def parsed_groups(self) -> tuple[Group, ...]:
+        """The groups of all bridges, parsed.
+
+        Raises:
+            InputError: with file, line, column and token.
+        """
+        return tuple(group for bridge in self.all_bridges for group in bridge.parsed_groups)
 
     @cached_property
     def parsed_meters(self) -> tuple[Meter, ...]:
@@ -186,13 +230,25 @@ def _walk(things: object) -> Iterator[object]:
 
 def _bridge(setup: Setup, name: str, options: dict[str, Any]) -> Bridge:
     from ovsct.bridge.bridge import Bridge
+    from ovsct.bridge.bridges import join
 
-    if setup.flows is None:
-        raise InputError(f"the lane {name} needs flows", hint="give --flows FILE")
+    _need_flows(name, setup)
     own = {key: options.pop(key) for key in ("frag_mode", "zone_timeouts") if key in options}
-    return Bridge(
-        setup.ports, setup.parsed_flows, setup.parsed_groups, meters=setup.parsed_meters, **own
-    )
+    made = [
+        Bridge(
+            each.plan.numbers, each.parsed_flows, each.parsed_groups,
+            meters=setup.parsed_meters, name=each.plan.name, **own,
+        )
+        for each in setup.all_bridges
+    ]  # fmt: skip
+    if setup.bridges:
+        join(made, [each.plan for each in setup.bridges])
+    return made[0]
+
+
+def _need_flows(name: str, setup: Setup) -> None:
+    if setup.flows is None and not setup.bridges:
+        raise InputError(f"the lane {name} needs flows", hint="give --flows FILE")
 
 
 _OURS: Final = frozenset({"trace", "file", "netfilter"})
@@ -245,20 +301,25 @@ def _tc_script(setup: Setup, trace: bool, options: dict[str, Any]) -> Lane:
 
 
 def _real_ovs(setup: Setup, _trace: bool, options: dict[str, Any]) -> Lane:
+    from ovsct.oracle.real_bridges import BridgeText
     from ovsct.oracle.real_ovs import Options, RealOvs
 
-    if setup.flows is None:
-        raise InputError("the lane real-ovs needs flows", hint="give --flows FILE")
-    names = [each.name for each in fields(Options)]
+    _need_flows("real-ovs", setup)
+    names = [each.name for each in fields(Options) if not each.name.endswith("_name")]
     for option in options:
         if option not in names:
             raise InputError("the lane real-ovs has no such option", token=option)
-    options.setdefault("flows_name", setup.flows.name)
-    if setup.groups is not None:
-        options.setdefault("groups_name", setup.groups.name)
     if setup.meters is not None:
         options.setdefault("meters", _lines(setup.meters))
-    return RealOvs(_lines(setup.flows), _lines(setup.groups), setup.ports, Options(**options))
+    texts = [
+        BridgeText(
+            each.plan, _lines(each.flows), _lines(each.groups),
+            each.flows.name if each.flows is not None else "flows",
+            each.groups.name if each.groups is not None else "groups",
+        )
+        for each in setup.all_bridges
+    ]  # fmt: skip
+    return RealOvs(options=Options(**options), bridges=texts)
 
 
 def _lines(text: Text | None) -> Sequence[str]:

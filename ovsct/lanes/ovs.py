@@ -24,7 +24,8 @@ class OvsLane:
     """A bridge whose packets all go through the OVS datapath.
 
     Args:
-        bridge: tables, groups and ports.
+        bridge: tables, groups and ports; a packet can come in on any port of the bridges that
+            it is joined with, and ports are called by their datapath numbers.
         tracker: conntrack, in the dialect of `dialect` (``userspace`` or ``kernel``).
         trace: whether outcomes carry steps.
         vlan_limit: tags that are looked behind (``other_config:vlan-limit``).
@@ -51,7 +52,7 @@ class OvsLane:
         self.now = 0.0
         self.packet_ins: Sequence[PacketIn] = ()
         """What the last packet sent to the controller, in full."""
-        self._ports = frozenset(bridge.ports)
+        self._ports = frozenset(bridge.backer.ports)
 
     def receive(self, packet: Arrival) -> Outcome:
         """Take one frame.
@@ -82,7 +83,7 @@ class OvsLane:
         return InputError(
             f"{what} on port {port}, which the bridge does not have",
             token=str(port),
-            expected=f"one of {', '.join(map(str, self.bridge.ports))}",
+            expected=f"one of {', '.join(map(str, self.bridge.backer.ports))}",
         )
 
     def advance(self, now: float) -> Sequence[Event]:
@@ -105,7 +106,8 @@ class OvsLane:
         if isinstance(change, LinkChange):
             if change.port not in self._ports:
                 raise self._no_port(change.port, "change")
-            self.bridge.set_port_state(change.port, change.up)
+            bridge, port = self.bridge.backer.entry(change.port, self.bridge)
+            bridge.set_port_state(port, change.up)
         else:
             apply_flow_mod(self.bridge.flow_tables, parse_flow_mod(change.text), change.at)
         return ()
@@ -118,12 +120,12 @@ class OvsLane:
         """The lines of ``ovs-appctl dpctl/dump-flows``."""
         return [format_megaflow(flow, self.now) for flow in self.datapath.megaflows()]
 
-    def flow_stats(self) -> list[tuple[Flow, int, int]]:
-        """Every flow of the tables with its n_packets and n_bytes."""
+    def flow_stats(self, bridge: Bridge | None = None) -> list[tuple[Flow, int, int]]:
+        """Every flow of the tables of `bridge` (None: the first) with its n_packets and n_bytes."""
         counts = self.datapath.flow_counts()
         return [
-            (flow, *counts.get(flow, (0, 0)))
-            for table in self.bridge.tables.values()
+            (flow, *counts.get(id(flow), (0, 0)))
+            for table in (bridge or self.bridge).tables.values()
             for flow in table
         ]
 

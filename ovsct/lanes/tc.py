@@ -26,13 +26,12 @@ from ovsct.conntrack.netfilter.entry import DST_NAT, SRC_NAT, Entry
 from ovsct.conntrack.ovs_kernel import OvsKernelTracker, update_key
 from ovsct.conntrack.timers import milliseconds
 from ovsct.errors import InputError
-from ovsct.lane import STACK, Arrival, Drop, Event, Outcome, Output, Step, StepKind, Via
+from ovsct.lane import Arrival, Drop, Event, Outcome, Step, StepKind, Via
 from ovsct.lanes.ovs import OvsLane
 from ovsct.lower.kernel import Capabilities
 from ovsct.lower.reasons import Reason, Refusal
 from ovsct.lower.text import command_lines, refusal_lines
 from ovsct.lower.to_tc import Lowered, Lowering
-from ovsct.openflow.actions import OFPP_LOCAL
 from ovsct.openflow.flow import Flow
 from ovsct.packet.fields import CT_DNAT, CT_SNAT, SLOTS
 from ovsct.packet.packet import parse
@@ -97,7 +96,7 @@ class TcLane(OvsLane):
         )  # fmt: skip
         self.tc = self.make_ingress()
         self.lowering = Lowering(
-            bridge.ports, Capabilities(recirc_sharing=skb_ext), skip_hw=self.skip_hw
+            bridge.backer.ports, Capabilities(recirc_sharing=skb_ext), skip_hw=self.skip_hw
         )
         self.offloaded: dict[Megaflow, Offloaded] = {}
         self.refused: dict[Megaflow, Refusal] = {}
@@ -113,7 +112,9 @@ class TcLane(OvsLane):
 
     def make_ingress(self) -> TcIngress:
         """The TC in front of OVS; a lane with a NIC has another."""
-        return TcIngress((*self.bridge.ports, OFPP_LOCAL), self.netfilter)
+        backer = self.bridge.backer
+        ports = (*backer.ports, *backer.own_ports)
+        return TcIngress(ports, self.netfilter, backer.own_ports)
 
     # -- the way of a packet --------------------------------------------------------------------
 
@@ -134,7 +135,7 @@ class TcLane(OvsLane):
         result = self.tc.run(parse(frame, port, self.vlan_limit), port, now, steps=steps)
         if result.fate not in _TO_OVS:
             self.packet_ins = ()
-            out = _to_bridge(result.outputs)
+            out = result.outputs
             return Outcome(out, None if out else result.drop, _BY_TC, steps or ())
         run = Run(now, self.trace)
         caught = result.chain != 0 or result.fate is Fate.STACK
@@ -144,7 +145,7 @@ class TcLane(OvsLane):
         if run.deferred is not None or run.upcalls is not None:
             self.datapath.finish(run)
         self.packet_ins = run.packet_ins or ()
-        out = [*_to_bridge(result.outputs), *run.out] if result.outputs else run.out
+        out = [*result.outputs, *run.out] if result.outputs else run.out
         return Outcome(
             out,
             None if out else run.drop or Drop.ACTIONS,
@@ -267,10 +268,10 @@ class TcLane(OvsLane):
         self.collect()
         return super().dump_flows()
 
-    def flow_stats(self) -> list[tuple[Flow, int, int]]:
+    def flow_stats(self, bridge: Bridge | None = None) -> list[tuple[Flow, int, int]]:
         """Every flow of the tables with its n_packets and n_bytes (of TC: without L2 header)."""
         self.collect()
-        return super().flow_stats()
+        return super().flow_stats(bridge)
 
     def lowered(self, to: str) -> list[str]:
         """What is installed: ``odp`` the megaflows, ``tc`` commands that the real ``tc`` takes,
@@ -292,9 +293,9 @@ class TcLane(OvsLane):
 
     def _commands(self) -> Iterator[str]:
         notes = {each.installed: each.lowered.ignored for each in self.offloaded.values()}
-        for port in self.bridge.ports:
+        for port in self.bridge.backer.ports:
             yield f"tc qdisc add dev p{port} ingress"
-        for port in self.bridge.ports:
+        for port in self.bridge.backer.ports:
             for installed in self.tc.filters(port):
                 yield from command_lines(installed.filter, notes[installed])
         for flow, refusal in self.refused.items():
@@ -314,10 +315,3 @@ def _count(flow: Megaflow, offloaded: Offloaded) -> None:
     times = [counter.used for counter in counters if counter.used is not None]
     if times:
         flow.used = max(times)
-
-
-def _to_bridge(outputs: list[Output]) -> list[Output]:
-    """What filters send into is the host's own port, of which TC knows only the stack behind it."""
-    if any(output.port == STACK for output in outputs):
-        return [Output(OFPP_LOCAL, o.frame) if o.port == STACK else o for o in outputs]
-    return outputs

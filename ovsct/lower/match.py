@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from ovsct.bridge.bridges import is_own
 from ovsct.lower.kernel import Capabilities
 from ovsct.lower.reasons import Ignored, Note, Reason, refuse
-from ovsct.openflow.actions import OFPP_LOCAL
 from ovsct.packet.fields import CT_EST, CT_NEW, CT_TRK, CT_TUPLE_MASK, FRAG_ANY, FRAG_LATER, SLOTS
 from ovsct.packet.packet import (
     DL_TYPE_NONE,
@@ -99,7 +99,7 @@ def lower_match(key: int, mask: int, capabilities: Capabilities) -> Match:
     chain = _RECIRC.get(key)
     if chain > MAX_CHAIN:
         raise refuse(Reason.CHAIN, f"recirculation id {chain:#x}", _RECIRC.mask)
-    if SLOTS["in_port"].get(key) == OFPP_LOCAL:
+    if is_own(SLOTS["in_port"].get(key)):
         raise refuse(
             Reason.INTERNAL_PORT, "it came in on the bridge's own port", SLOTS["in_port"].mask
         )

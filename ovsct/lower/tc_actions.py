@@ -12,12 +12,12 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from ovsct.bridge import odp
+from ovsct.bridge.bridges import is_own
 from ovsct.bridge.odp_text import format_actions
 from ovsct.conntrack.request import Nat, Track
 from ovsct.lower.kernel import Capabilities
 from ovsct.lower.reasons import Ignored, Note, Reason, refuse
 from ovsct.lower.rewrite import check_set, munges, sums
-from ovsct.openflow.actions import OFPP_LOCAL
 from ovsct.packet.fields import SLOTS
 from ovsct.tc import actions as tc
 from ovsct.tc.verdict import MAX_CHAIN, PIPE, SHOT, goto_chain
@@ -61,7 +61,7 @@ def check_actions(
         if refused is not None:
             raise refuse(*refused, action=action)
         if isinstance(action, odp.Output):
-            if action.port not in ports and action.port != OFPP_LOCAL:
+            if action.port not in ports and not is_own(action.port):
                 raise refuse(
                     Reason.OUTPUT_PORT, f"TC knows no port {action.port}", action=action
                 )
@@ -130,7 +130,7 @@ def put_actions(actions: Sequence[odp.OdpAction], proto: int) -> Put:
 
 
 def _output(action: odp.Output, control: int, last: bool) -> Iterator[tc.Action]:
-    internal = action.port == OFPP_LOCAL
+    internal = is_own(action.port)
     if internal:
         yield tc.Skbedit(ptype="host", control=PIPE)
     if last:

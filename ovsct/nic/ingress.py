@@ -47,7 +47,8 @@ class NicIngress(TcIngress):
     """The ingress of ports that belong to a NIC.
 
     Args:
-        ports: the ports that are there; `nic_ports` those of them that are the NIC's (None: all).
+        ports: the ports that are there; `nic_ports` those of them that are the NIC's (None: all),
+            `own_ports` as for :class:`TcIngress`.
         netfilter: the conntrack of the host.
         profile: what the NIC can do.
         to_nic: how a filter becomes a rule.
@@ -58,9 +59,9 @@ class NicIngress(TcIngress):
 
     def __init__(
         self, ports: Iterable[int], netfilter: Netfilter, profile: Profile, to_nic: ToNic,
-        nic_ports: Iterable[int] | None = None,
+        nic_ports: Iterable[int] | None = None, own_ports: Iterable[int] = (),
     ) -> None:  # fmt: skip
-        super().__init__(ports, netfilter)
+        super().__init__(ports, netfilter, own_ports)
         self.profile = profile
         self.nic_ports = self.ports if nic_ports is None else frozenset(nic_ports)
         self.rules = RuleTables(profile)

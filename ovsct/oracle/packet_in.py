@@ -33,7 +33,7 @@ REASONS: Final = {0: "no_match", 1: "action", 2: "invalid_ttl", 3: "action_set",
 
 
 class PacketIn(NamedTuple):
-    """One packet-in: its frame, and why and whence it came.
+    """One packet-in: its frame, and why and whence it came; `bridge` is the bridge that sent it.
 
     The frame is whole whatever the action's max_len says: OVS has had no packet buffers since 2.7,
     and what is not buffered is sent in full (lib/ofp-packet.c, ofputil_encode_packet_in).
@@ -44,6 +44,7 @@ class PacketIn(NamedTuple):
     reason: str
     table: int
     cookie: int
+    bridge: str = ""
 
 
 class PacketIns:

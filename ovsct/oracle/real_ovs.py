@@ -35,6 +35,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
+from ovsct.bridge.bridges import Plan, alone
 from ovsct.conntrack.read_dump import parse_dpctl_line
 from ovsct.errors import InputError, OvsctError
 from ovsct.lane import (
@@ -51,21 +52,20 @@ from ovsct.lane import (
     Port,
 )
 from ovsct.oracle.dummy_ports import LONGEST_FRAME, QUEUE_LIMIT, PortSockets
-from ovsct.oracle.ofctl import Ofctl, Refused, Text
-from ovsct.oracle.packet_in import PacketIn, PacketIns
+from ovsct.oracle.ofctl import Refused, Text
+from ovsct.oracle.packet_in import PacketIn
+from ovsct.oracle.real_bridges import BridgeText, RealBridge, check, commands, interfaces, numbers
 from ovsct.oracle.unixctl import Rounds, Unixctl, UnixctlClosed
 from ovsct.oracle.vswitchd import Vswitchd
 
 LOCAL: Final = 65534
-"""The number under which the bridge's own port takes and gives frames (OFPP_LOCAL of
+"""The number under which the (first) bridge's own port takes and gives frames (OFPP_LOCAL of
 OpenFlow 1.0)."""
 
 SETTLE: Final = 130.0
 """Seconds after which no fragment is held any more (lib/ipf.c: 15 s to expiry, and the rest of two
 minutes until it is purged)."""
 
-_BRIDGE: Final = "br0"
-_HIGHEST_PORT: Final = 0xFEFF
 _SHORTEST_FRAME: Final = 14
 _MTU: Final = LONGEST_FRAME - _SHORTEST_FRAME
 _LONGEST_STEP: Final = 10.0
@@ -132,8 +132,10 @@ class RealOvs:
         flows: lines as ``ovs-ofctl add-flows`` takes them.
         groups: lines as ``ovs-ofctl add-groups`` takes them.
         ports: the numbers of the bridge's ports, 1 to 65279, besides its local port.
-        options: everything else about the bridge.
+        options: everything else about the bridges.
         program: a running Vswitchd to use; by default one is started, and stopped at the end.
+        bridges: several bridges joined by patch ports, in place of `flows`, `groups` and `ports`;
+            ports are then called by the datapath's numbers of their plans.
 
     Raises:
         InputError: a flow or group was refused (:class:`Refused`), or a port number is none.
@@ -150,31 +152,29 @@ class RealOvs:
         options: Options | None = None,
         *,
         program: Vswitchd | None = None,
+        bridges: Sequence[BridgeText] = (),
     ) -> None:
         self.options = options or Options()
-        self.ports = tuple(sorted(set(ports)))
-        for port in self.ports:
-            if not 1 <= port <= _HIGHEST_PORT:
-                raise InputError(
-                    "no port number", token=str(port), expected=f"1 to {_HIGHEST_PORT}"
-                )
+        texts = bridges or (self._text(alone(ports), flows, groups, self.options),)
+        self.plans = tuple(text.plan for text in texts)
+        check(self.plans)
+        self.ports = tuple(sorted(number for plan in self.plans for _, number in plan.ports))
         self.packet_ins: Sequence[PacketIn] = ()
         """What the last packet sent to the controller, in full."""
         self._origin: float | None = None
         self._elapsed_ms = 0
         self._last_seen = -math.inf
-        self._fragments = "normal"
         self._sockets: PortSockets | None = None
-        self._controller: PacketIns | None = None
+        self._bridges: list[RealBridge] = []
         self._rounds: Rounds | None = None
         self._waiting: Unixctl | None = None
         self._links_down = False
-        self._names = {port: f"p{port}" for port in self.ports} | {LOCAL: _BRIDGE}
+        self._names = interfaces(self.plans)
         self._owns_program = program is None
         self.program = program if program is not None else Vswitchd().start()
         try:
             self._build()
-            self._set_up(flows, groups, self.options)
+            self._set_up(texts, self.options)
         except BaseException:
             self.close()
             raise
@@ -182,28 +182,21 @@ class RealOvs:
     # -- life ---------------------------------------------------------------------------------
 
     def _build(self) -> None:
-        """Make the bridge and its ports, connect to them, and stop the program's clock."""
-        command = ["set", "open_vswitch", ".", "other_config:n-revalidator-threads=1"]
-        command += ["other_config:n-handler-threads=1"]
-        command += ["--", "add-br", _BRIDGE, "--", "set", "bridge", _BRIDGE]
-        command += ["datapath-type=dummy", "fail-mode=secure"]
-        command += ["other-config:hwaddr=aa:55:aa:55:00:00", "other-config:disable-in-band=true"]
-        paths: dict[int, Path] = {}
-        for port, name in self._names.items():
-            paths[port] = self.program.directory / f"{name}.sock"
-            if port != LOCAL:
-                command += ["--", "add-port", _BRIDGE, name, "--", "set", "interface", name]
-                command += ["type=dummy", f"ofport_request={port}"]
-            else:
-                command += ["--", "set", "interface", name]
-            command += [f"mtu_request={_MTU}", f"options:pstream=punix:{paths[port]}"]
-        self.program.vsctl(*command)
+        """Make the bridges and their ports, connect to them, and stop the program's clock."""
+        directory = self.program.directory
+
+        def socket(name: str) -> Path:
+            return directory / f"{name}.sock"
+
+        words: list[str] = []
+        for command in commands(self.plans, _MTU, socket):
+            words += ["--", *command]
+        self.program.vsctl(*words[1:])
         for extra in self.options.vsctl:
             self.program.vsctl(*extra)
-        self._ofctl = Ofctl(self.program, _BRIDGE)
-        self._sockets = PortSockets(paths)
-        management = self.program.management(_BRIDGE)
-        self._controller = PacketIns(management, self.options.controller_id)
+        self._sockets = PortSockets({port: socket(name) for port, name in self._names.items()})
+        for plan in self.plans:
+            self._bridges.append(RealBridge(self.program, plan.name, self.options.controller_id))
         self._rounds = Rounds(self.program.control_socket)
         self._waiting = Unixctl(self.program.control_socket)
         self._in_round("time/stop")
@@ -214,9 +207,8 @@ class RealOvs:
         if self._sockets is not None:
             self._sockets.close()
             self._sockets = None
-        if self._controller is not None:
-            self._controller.close()
-            self._controller = None
+        while self._bridges:
+            self._bridges.pop().close()
         if self._rounds is not None:
             self._rounds.close()
             self._rounds = None
@@ -246,6 +238,7 @@ class RealOvs:
         options: Options | None = None,
         *,
         settle: bool | None = None,
+        bridges: Sequence[BridgeText] = (),
     ) -> None:
         """Make the running program ready for the next case; its ports stay.
 
@@ -256,6 +249,7 @@ class RealOvs:
             settle: also let 130 seconds of virtual time pass (150 ms of real time); by default
                 only if fragments are held, which flushing connections does not free and which
                 would leave with a packet of the next case.
+            bridges: as for the class; their plans cannot change.
 
         What stays: recirculation ids go on counting, and the NAT's random basis is one a process.
 
@@ -269,16 +263,20 @@ class RealOvs:
             self.options.controller_id,
         ):
             raise OvsctError("other ovs-vsctl settings or controller id: start another RealOvs")
+        texts = bridges or (self._text(self.plans[0], flows, groups, options),)
+        if tuple(text.plan for text in texts) != self.plans:
+            raise OvsctError("other bridges: start another RealOvs")
         self.options = options
         if self._links_down:
             for port in self.ports:
                 self.ctl("netdev-dummy/set-admin-state", f"p{port}", "up")
             self._links_down = False
-        self._set_up(flows, groups, options)
+        self._set_up(texts, options)
         if settle or (settle is None and self._holds_fragments()):
             self._warp(round(SETTLE * 1000))
         self.ctl("dpctl/flush-conntrack")
-        self.ctl("fdb/flush", _BRIDGE)
+        for plan in self.plans:
+            self.ctl("fdb/flush", plan.name)
         self._in_round("revalidator/purge")
         self._collect()
         self._origin = None
@@ -292,18 +290,18 @@ class RealOvs:
             raise OvsctError(f"dpctl/ipf-get-status says nothing of fragments held: {status!r}")
         return int(held[1]) > 0
 
-    def _set_up(self, flows: Sequence[str], groups: Sequence[str], options: Options) -> None:
-        self._ofctl.replace(
-            Text(options.flows_name, flows),
-            Text(options.groups_name, groups),
-            Text("meters", options.meters),
-        )
-        if options.fragments != self._fragments:
-            self._ofctl.command("set-frags", options.fragments)
-            self._fragments = options.fragments
+    @staticmethod
+    def _text(
+        plan: Plan, flows: Sequence[str], groups: Sequence[str], options: Options
+    ) -> BridgeText:
+        return BridgeText(plan, flows, groups, options.flows_name, options.groups_name)
+
+    def _set_up(self, texts: Sequence[BridgeText], options: Options) -> None:
+        for bridge, text in zip(self._bridges, texts, strict=True):
+            bridge.set_up(text, options.meters, options.fragments)
 
     def add_flows(self, lines: Sequence[str], name: str = "flows") -> None:
-        """Change flows while the case runs: lines as ``ovs-ofctl add-flows`` takes them.
+        """Change flows of the first bridge while the case runs, as ``ovs-ofctl add-flows`` does.
 
         Megaflows that no longer hold are gone when this returns.
 
@@ -311,7 +309,7 @@ class RealOvs:
             Refused: with the program's own message and the line. If ovs-ofctl could not read the
                 line, nothing was changed; if the switch refused it, the lines before it are in.
         """
-        self._ofctl.add_flows(Text(name, lines))
+        self._bridges[0].ofctl.add_flows(Text(name, lines))
         self.purge()
 
     def refusal(self, line: str) -> Refused | None:
@@ -320,7 +318,7 @@ class RealOvs:
         A line that is taken stays in the table.
         """
         try:
-            self._ofctl.add_flows(Text("flow", [line]))
+            self._bridges[0].ofctl.add_flows(Text("flow", [line]))
         except Refused as refused:
             return refused
         return None
@@ -339,7 +337,7 @@ class RealOvs:
             self._in_round("version")
             self._pass_rounds(2)
         else:
-            self._ofctl.add_flows(Text("flow-mod", [change.text]))
+            self._bridges[0].ofctl.add_flows(Text("flow-mod", [change.text]))
         self.settle()
         return ()
 
@@ -368,7 +366,7 @@ class RealOvs:
     @property
     def warnings(self) -> Sequence[str]:
         """What ovs-ofctl said about the lines that it took last."""
-        return tuple(self._ofctl.warnings)
+        return tuple(self._bridges[0].ofctl.warnings)
 
     # -- the lane -----------------------------------------------------------------------------
 
@@ -447,16 +445,21 @@ class RealOvs:
         lines = self.ctl("dpctl/dump-flows", *arguments).splitlines()
         return [line for line in lines if line and not line.startswith("flow-dump from ")]
 
-    def flow_stats(self, *, exact: bool = True) -> list[str]:
+    def datapath_numbers(self) -> dict[int, int]:
+        """This lane's numbers of the ports by those that the program's datapath gave them."""
+        return numbers(self.ctl("dpif/show"), self._names)
+
+    def flow_stats(self, *, exact: bool = True, bridge: str | None = None) -> list[str]:
         """The OpenFlow flows with their counters, as ``bridge/dump-flows`` prints them.
 
         Args:
+            bridge: whose; the first one's by default.
             exact: first have the datapath's counters added, which empties the datapath's flow
                 table (``revalidator/purge``); without it they lag by up to half a second.
         """
         if exact:
             self.purge()
-        lines = self.ctl("bridge/dump-flows", _BRIDGE).splitlines()
+        lines = self.ctl("bridge/dump-flows", bridge or self.plans[0].name).splitlines()
         return [line for line in lines if line and not line.startswith(_INTERNAL_TABLE)]
 
     def purge(self) -> None:
@@ -467,7 +470,7 @@ class RealOvs:
 
     def _collect(self) -> tuple[Output, ...]:
         """Wait until everything is out and return it; the module's text says why this suffices."""
-        assert self._sockets is not None and self._controller is not None
+        assert self._sockets is not None
         frames: dict[int, list[bytes]] = {}
         more = True
         while more:
@@ -479,7 +482,7 @@ class RealOvs:
                     f"{len(left)} frames for port {port} at once: the program keeps "
                     f"{QUEUE_LIMIT} at most and drops the rest in silence"
                 )
-        self.packet_ins = self._controller.drain()
+        self.packet_ins = [each for bridge in self._bridges for each in bridge.packet_ins()]
         out = [Output(port, frame) for port in sorted(frames) for frame in frames[port]]
         out += [Output(CONTROLLER, packet_in.frame) for packet_in in self.packet_ins]
         return tuple(out)
@@ -504,13 +507,13 @@ class RealOvs:
         the packet-in connection and to read the answer, or it would hold the connection for dead
         at the next.
         """
-        assert self._controller is not None
         step = max(round(_LONGEST_STEP * 1000), math.ceil(milliseconds / _MOST_STEPS))
         while milliseconds > 0:
             part = min(step, milliseconds)
             self._in_round("time/warp", str(part))
             self._pass_rounds(2)
-            if self._controller.serve():
+            asked = [bridge.serve() for bridge in self._bridges]
+            if any(asked):
                 self._pass_rounds(2)
             milliseconds -= part
 

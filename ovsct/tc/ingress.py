@@ -120,10 +120,15 @@ class TcIngress:
     Args:
         ports: the ports that are there (and up).
         netfilter: the conntrack of the host; its kernel is the kernel of TC too.
+        own_ports: those of the ports behind which is the host's own stack: what comes in there and
+            nothing takes leaves by them, and not by ``STACK``.
     """
 
-    def __init__(self, ports: Iterable[int], netfilter: Netfilter) -> None:
+    def __init__(
+        self, ports: Iterable[int], netfilter: Netfilter, own_ports: Iterable[int] = ()
+    ) -> None:
         self.ports = frozenset(ports)
+        self._own_ports = frozenset(own_ports)
         self.netfilter = netfilter
         self.kernel = netfilter.kernel
         self.flows = FlowTable(netfilter)
@@ -346,7 +351,8 @@ class TcIngress:
     def _receive(self, p: Pass) -> Fate:
         result = self._finish(p, classify(p, self._block(p.port)))
         if result.fate in (Fate.STACK, Fate.MISS):
-            p.outputs.append(Output(STACK, result.packet.frame))
+            place = p.port if p.port in self._own_ports else STACK
+            p.outputs.append(Output(place, result.packet.frame))
         return result.fate
 
     # -- time and state -------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ovsct.bridge.bridge import Bridge
+from ovsct.bridge.bridges import join
 from ovsct.compare.case import Case, Shot
 from ovsct.lane import Arrival
 from ovsct.lanes.ovs_userspace import OvsUserspace
@@ -37,8 +38,15 @@ class Rule:
 
 def run(case: Case) -> OvsUserspace:
     """The model after a case."""
-    flows, groups = read_flows("\n".join(case.flows)), read_groups("\n".join(case.groups))
-    lane = OvsUserspace(Bridge(case.ports, flows, groups, frag_mode=case.fragments))
+    bridges = [
+        Bridge(
+            each.plan.numbers, read_flows("\n".join(each.flows)),
+            read_groups("\n".join(each.groups)), frag_mode=case.fragments,
+        )
+        for each in case.all_bridges()
+    ]  # fmt: skip
+    join(bridges, [each.plan for each in case.all_bridges()])
+    lane = OvsUserspace(bridges[0])
     for happening in case.happenings():
         lane.advance(happening.at)
         if isinstance(happening, Arrival):
@@ -153,6 +161,13 @@ RULES: dict[str, Rule] = {
     "a_frozen_clone_has_forgotten_the_cookie": Rule(
         "cookie=0x77,actions=push_mpls:0x8847,pop_mpls:0x800,clone(controller)", TCP,
         ("rule_cookie=0xffffffffffffffff",),
+    ),
+    "what_exit_leaves_behind_is_found_by_the_next_freeze": Rule(
+        "ip,actions=group:1,output:2\ntable=1,ip,actions=exit,output:3\n"
+        "table=2,ip,actions=debug_recirc,output:1,output:4,output:3", UDP,
+        # Of the second table output:1 is passed over; exit keeps the others from being run.
+        ("actions:recirc(0x1),2", "recirc_id(0x1),in_port(1)", "actions:drop"),
+        groups="group_id=1,type=all,bucket=resubmit(,1),bucket=resubmit(,2)",
     ),
     "a_plain_controller_needs_no_recirculation_behind_mpls": Rule(
         "actions=push_mpls:0x8847,pop_mpls:0x800,controller", TCP, ("actions:userspace(pid=0,",),

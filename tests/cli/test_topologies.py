@@ -26,7 +26,7 @@ def named(file: Path) -> str:
 def test_they_are_all_there() -> None:
     assert {file.stem for file in FILES} >= {
         "netdev-0x13", "stateful-firewall", "snat-gateway", "dnat-load-balancer",
-        "never-hit-rule", "fin-stuck-in-hardware",
+        "never-hit-rule", "fin-stuck-in-hardware", "two-bridges",
     }  # fmt: skip
 
 

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from ovsct.bridge.bridges import Plan
+from ovsct.compare.case import from_scenario, to_yaml
 from ovsct.compare.cause import Cause
 from ovsct.compare.events import Advance
 from ovsct.compare.scenario import Scenario, parse_scenario, read_scenario
@@ -173,7 +175,8 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 def test_the_schema_names_every_key() -> None:
     schema = Scenario.model_json_schema()
     assert set(schema["properties"]) == {
-        "title", "shows", "ports", "flows", "groups", "meters", "tc_script", "lanes", "options",
+        "title", "shows", "ports", "bridges", "flows", "groups", "meters", "tc_script", "lanes",
+        "options",
         "conversations", "events", "expect",
     }  # fmt: skip
 
@@ -194,3 +197,76 @@ def test_wrong_changes(event: str, says: str) -> None:
     with pytest.raises(InputError) as caught:
         list(parse_scenario(text, "s.yaml").happenings())
     assert says in str(caught.value)
+
+
+BRIDGES = """\
+title: Two bridges
+shows: How they are written
+bridges:
+  br-int:
+    ports: [1, 2]
+    patches: [10 > br-ex 20]
+    flows: |
+      # a comment
+      actions=output:10
+  br-ex:
+    ports: [3 as 1]
+    flows: |
+      in_port=20 actions=output:1,group:1
+    groups: |
+      group_id=1,type=all,bucket=output:1
+events:
+  - 0.5 p3 udp 10.0.0.1:1 > 10.0.0.2:2
+"""
+
+
+def test_bridges_have_ports_patches_and_flows_of_their_own() -> None:
+    setup = parse_scenario(BRIDGES, "s.yaml").setup
+    assert setup.ports == (1, 2, 3)
+    inner, outer = setup.bridges
+    assert inner.plan == Plan("br-int", ((1, 1), (2, 2)), ((10, "br-ex", 20),))
+    assert outer.plan == Plan("br-ex", ((1, 3),), ((20, "br-int", 10),))
+    assert [flow.line for flow in setup.parsed_flows] == [9, 13]
+    assert len(outer.parsed_groups) == 1 and not inner.parsed_groups
+
+
+def test_a_case_of_bridges_is_written_as_it_was_read() -> None:
+    case = from_scenario(parse_scenario(BRIDGES, "s.yaml"), "s.yaml")
+    again = from_scenario(parse_scenario(to_yaml(case, "the same"), "t.yaml"), "t.yaml")
+    assert again == case
+    assert [bridge.flows for bridge in case.bridges] == [
+        ("actions=output:10",), ("in_port=20 actions=output:1,group:1",)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("3 as 1", "3 like 1", "s.yaml:11:13: this is no port: '3 like 1'"),
+        ("3 as 1", "70000", "s.yaml:11:13: bridges.br-ex.ports.0: input should be less"),
+        ("3 as 1", "0 as 1", "s.yaml:11:13: no port number: '0'"),
+        ("3 as 1", "2 as 1", "port 2 is in two places: br-int and br-ex"),
+        ("3 as 1", "3 as 20", "two ports of br-ex have one number: '20'"),
+        ("br-ex 20", "br-no 20", "s.yaml:6:15: a patch port to a bridge that is not there"),
+        ("10 > br-ex 20", "10", "s.yaml:6:15: bridges.br-int.patches.0: input should be a"),
+        ("10 > br-ex 20", "10 to br-ex", "s.yaml:6:15: this is no patch port"),
+        ("10 > br-ex 20", "10 > br-ex 20, 11 > br-ex 20", "has two ends"),
+        ("  br-ex:", "  br ex:", "s.yaml:10:3: no bridge can be called so: 'br ex'"),
+        ("    groups:", "    grops:", "s.yaml:14:5: there is no such key: 'grops'"),
+        ("bridges:", "ports: 3\nbridges:", "s.yaml:3:1: with bridges, each has its own: 'ports'"),
+        ("    ports: [1, 2]\n", "", "bridges br-int lacks a key: 'ports'"),
+        ("0.5 p3", "0.5 p4", "port 4 is not one of the scenario's ports"),
+        ("in_port=20", "in_prt=20", "s.yaml:13:7: there is no such field"),
+    ],
+)
+def test_what_is_wrong_with_bridges(old: str, new: str, says: str) -> None:
+    with pytest.raises(InputError) as error:
+        scenario = parse_scenario(BRIDGES.replace(old, new), "s.yaml")
+        list(scenario.happenings())
+        scenario.setup.parsed_flows  # noqa: B018 - reading it is what is tested
+    assert says in str(error.value)
+
+
+def test_without_bridges_there_must_be_ports() -> None:
+    with pytest.raises(InputError, match="the scenario lacks a key: 'ports'"):
+        parse_scenario(WHOLE.replace("ports: [1, 2]\n", ""), "s.yaml")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from ovsct.compare.case import Case, Shot
+from ovsct.bridge.bridges import Plan
+from ovsct.compare.case import BridgeCase, Case, Shot
 from ovsct.compare.generate import generate
 from ovsct.compare.shrink import shorter_flows, shrink, split
 
@@ -39,6 +40,20 @@ def test_a_fault_of_two_parts_is_all_that_is_left() -> None:
     assert short.flows == ("table=0,priority=1,actions=dec_ttl",)
     assert [shot.line for shot in short.shots] == ["udp 10.0.0.1:7 > 10.0.0.2:53"]
     assert short.groups == ()
+
+
+def test_flows_of_each_of_several_bridges_go() -> None:
+    one, other = Plan("br-a", ((1, 1),), ((9, "br-b", 9),)), Plan("br-b", (), ((9, "br-a", 9),))
+    fault = "table=0,priority=1,ip,actions=set_field:1->reg0,dec_ttl,output:1"
+    case = Case((), PACKETS, bridges=(
+        BridgeCase(one, NOISE), BridgeCase(other, (*NOISE, fault), ("group_id=1,type=all",)),
+    ))  # fmt: skip
+    short = shrink(case, lambda case: "dec_ttl" in "".join(case.bridges[1].flows))
+    assert [bridge.flows for bridge in short.bridges] == [
+        (), ("table=0,priority=1,actions=dec_ttl",)
+    ]  # fmt: skip
+    assert [bridge.plan for bridge in short.bridges] == [one, other]
+    assert short.bridges[1].groups == ()
 
 
 def test_what_is_asked_is_bounded() -> None:
