@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ovsct.bridge import act_ct, act_fields, act_group, act_hash, act_learn, act_output
+from ovsct.bridge import act_ct, act_encap, act_fields, act_group, act_hash, act_learn, act_output
 from ovsct.bridge.context import Handlers
 from ovsct.bridge.freeze import UnrollXlate
 from ovsct.openflow import actions as of
@@ -34,6 +34,9 @@ ACTIONS: Final[Handlers] = {
     of.SetMplsTtl: act_fields.set_mpls_ttl,
     of.DecMplsTtl: act_fields.dec_mpls_ttl,
     of.DecTtl: act_fields.dec_ttl,
+    of.Encap: act_encap.encap,
+    of.Decap: act_encap.decap,
+    of.DecNshTtl: act_encap.dec_nsh_ttl,
     of.SetQueue: act_fields.set_queue,
     of.PopQueue: act_fields.pop_queue,
     of.WriteMetadata: act_fields.write_metadata,

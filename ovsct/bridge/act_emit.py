@@ -6,6 +6,7 @@ from ovsct.bridge import odp
 from ovsct.bridge.act_patch import through_patch_port
 from ovsct.bridge.commit import commit
 from ovsct.bridge.context import Context
+from ovsct.bridge.prereq import is_ethernet
 from ovsct.lane import StepKind
 
 
@@ -24,6 +25,9 @@ def emit(ctx: Context, port: int, last: bool) -> None:
     end = bridge.peers.get(port)
     if end is not None:
         through_patch_port(ctx, *end, last)
+        return
+    if not is_ethernet(ctx.flow):
+        ctx.note(StepKind.NOTE, "a port for Ethernet takes no other packet")
         return
     commit(ctx)
     ctx.odp.append(odp.Output(bridge.datapath_port(port)))

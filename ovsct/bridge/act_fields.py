@@ -134,7 +134,7 @@ def strip_vlan(ctx: Context, _action: of.StripVlan, _last: bool, _rest: Rest) ->
         ctx.flow = tci1.put(tpid1.put(flow, 0), 0)
 
 
-def _count_labels(ctx: Context) -> int:
+def count_labels(ctx: Context) -> int:
     """OVS ``flow_count_mpls_labels()``: it looks at the bottom-of-stack bits."""
     if _DL_TYPE.get(ctx.flow) in MPLS_TYPES:
         for slot in LSES:
@@ -144,12 +144,10 @@ def _count_labels(ctx: Context) -> int:
     return len(mpls_labels(ctx.flow))
 
 
-def push_mpls(ctx: Context, action: of.PushMpls, _last: bool, _rest: Rest) -> None:
-    """push_mpls: copies the outer label, or makes one from the IP header."""
-    count = _count_labels(ctx)
-    if count >= MAX_MPLS_LABELS:
-        ctx.fail("too many MPLS labels")
-        return
+def push_label(ctx: Context, count: int, ethertype: int) -> None:
+    """Push onto `count` labels: a copy of the outer one, or one made from the IP header
+    (OVS ``flow_push_mpls()``).
+    """
     if count:
         for slot in LSES[:count]:
             ctx.look(slot.mask)
@@ -158,7 +156,6 @@ def push_mpls(ctx: Context, action: of.PushMpls, _last: bool, _rest: Rest) -> No
             flow = LSES[at].put(flow, LSES[at - 1].get(flow))
         flow = LSES[0].put(flow, LSES[1].get(flow) & ~MPLS_BOS)
     else:
-        commit(ctx)
         label = 2 if _DL_TYPE.get(ctx.flow) == ETH_IPV6 else 0
         traffic_class, ttl = 0, 64
         if is_ip(ctx.flow):
@@ -167,26 +164,44 @@ def push_mpls(ctx: Context, action: of.PushMpls, _last: bool, _rest: Rest) -> No
             ttl = _TTL.get(ctx.flow) or 64
         lse = label << 12 | traffic_class << 9 | MPLS_BOS | ttl
         flow = LSES[0].put(ctx.flow, lse) & ~(_BEYOND_L2 | SLOTS["dp_hash"].mask)
-    ctx.flow = _DL_TYPE.put(flow, action.ethertype)
+    ctx.flow = _DL_TYPE.put(flow, ethertype)
 
 
-def pop_mpls(ctx: Context, action: of.PopMpls, _last: bool, _rest: Rest) -> None:
-    """pop_mpls: what comes to light is seen only after a recirculation."""
-    count = _count_labels(ctx)
+def push_mpls(ctx: Context, action: of.PushMpls, _last: bool, _rest: Rest) -> None:
+    """push_mpls: copies the outer label, or makes one from the IP header."""
+    count = count_labels(ctx)
+    if count >= MAX_MPLS_LABELS:
+        ctx.fail("too many MPLS labels")
+        return
+    if not count:
+        commit(ctx)
+    push_label(ctx, count, action.ethertype)
+
+
+def pop_label(ctx: Context, count: int, ethertype: int) -> bool:
+    """Pop one of `count` labels (OVS ``flow_pop_mpls()``); False if that cannot be."""
     if count == MAX_MPLS_LABELS:
         ctx.look(MPLS_BOS << LSES[-1].shift)
         if not LSES[-1].get(ctx.flow) & MPLS_BOS:
-            ctx.fail("too many MPLS labels")
-            return
+            return False
     if not count:
-        return
+        return False
     for slot in LSES[1:count]:
         ctx.look(slot.mask)
     flow = ctx.flow
     for at in range(1, count):
         flow = LSES[at - 1].put(flow, LSES[at].get(flow))
-    flow = LSES[count - 1].put(flow, 0)
-    ctx.flow = _DL_TYPE.put(flow, action.ethertype)
+    ctx.flow = _DL_TYPE.put(LSES[count - 1].put(flow, 0), ethertype)
+    return True
+
+
+def pop_mpls(ctx: Context, action: of.PopMpls, _last: bool, _rest: Rest) -> None:
+    """pop_mpls: what comes to light is seen only after a recirculation."""
+    count = count_labels(ctx)
+    if not pop_label(ctx, count, action.ethertype):
+        if count == MAX_MPLS_LABELS:
+            ctx.fail("too many MPLS labels")
+        return
     if action.ethertype not in MPLS_TYPES:
         ctx.was_mpls = True
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from ovsct.bridge.act_emit import emit
 from ovsct.bridge.context import Context
+from ovsct.bridge.prereq import is_ethernet
 from ovsct.lane import StepKind
 from ovsct.openflow.actions import OFPP_CONTROLLER, OFPP_NONE
 from ovsct.packet.fields import SLOTS, VLAN_PRESENT
@@ -56,7 +57,7 @@ def normal(ctx: Context) -> None:
         ctx.note(StepKind.NOTE, "reserved destination address, dropping")
         return
     _look_for_gratuitous_arp(ctx)
-    if in_port not in _NO_PORTS:
+    if in_port not in _NO_PORTS and is_ethernet(flow):
         ctx.learn(vlan, _DL_SRC.get(flow), in_port)
     port = ctx.bridge.fdb.lookup(vlan, dst)
     if port is None:

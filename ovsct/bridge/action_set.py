@@ -14,7 +14,8 @@ from ovsct.lane import StepKind
 from ovsct.openflow import actions as of
 
 _ORDER: Final = (
-    of.StripVlan, of.PopMpls, of.PushMpls, of.PushVlan, of.DecTtl, of.DecMplsTtl,
+    of.StripVlan, of.PopMpls, of.Decap, of.Encap, of.PushMpls, of.PushVlan, of.DecTtl,
+    of.DecMplsTtl, of.DecNshTtl,
 )  # fmt: skip
 _FINAL: Final = (of.Ct, of.CtClear, of.Resubmit, of.Output, of.Group)
 """Lowest priority first; of equals the later one wins."""

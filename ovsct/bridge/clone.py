@@ -12,7 +12,7 @@ from ovsct.bridge.freeze import finish_freezing
 from ovsct.bridge.walk import walk_actions
 from ovsct.openflow import actions as of
 
-_IRREVERSIBLE = (of.Ct, of.Meter, of.Nat)
+_IRREVERSIBLE = (of.Ct, of.Meter, of.Nat, of.Encap, of.Decap, of.DecNshTtl)
 
 
 def _reversible(actions: Sequence[of.Action]) -> bool:

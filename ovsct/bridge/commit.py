@@ -11,18 +11,23 @@ from typing import Final
 
 from ovsct.bridge import odp
 from ovsct.bridge.context import Context
-from ovsct.packet.fields import SLOTS, VLAN_PRESENT
+from ovsct.errors import OvsctError
+from ovsct.packet.fields import SLOTS, VLAN_PRESENT, Stage
 from ovsct.packet.packet import (
     ETH_ARP,
     ETH_IPV4,
     ETH_IPV6,
     ETH_MPLS,
+    ETH_NSH,
     MPLS_TYPES,
     PROTO_ICMP,
     PROTO_ICMPV6,
     PROTO_SCTP,
     PROTO_TCP,
     PROTO_UDP,
+    PT_ETHERNET,
+    PT_ETHERTYPE,
+    PT_NSH,
 )
 
 
@@ -61,10 +66,19 @@ _ICMP: Final = {
     (ETH_IPV4, PROTO_ICMP): Attribute("icmp", ("tp_src", "tp_dst"), exact=True, slow=True),
     (ETH_IPV6, PROTO_ICMPV6): Attribute("icmpv6", ("tp_src", "tp_dst"), exact=True, slow=True),
 }
+_NSH_CONTEXTS: Final = sum(SLOTS[f"nsh_c{n}"].mask for n in (1, 2, 3, 4))
+_NSH_KIND: Final = SLOTS["nsh_mdtype"].mask | SLOTS["nsh_np"].mask
+_NSH_MASK: Final = _NSH_CONTEXTS | _NSH_KIND | sum(
+    SLOTS[name].mask for name in ("nsh_flags", "nsh_ttl", "nsh_path_hdr")
+)
+_MACS: Final = SLOTS["dl_src"].mask | SLOTS["dl_dst"].mask
+FROM_L2: Final = sum(slot.mask for slot in SLOTS.values() if slot.stage >= Stage.L2)
+"""All headers, and what lies among them in ``struct flow``."""
 _PRIORITY: Final = Attribute("skb_priority", ("skb_priority",))
 _MARK: Final = Attribute("skb_mark", ("pkt_mark",))
 
 _DL_TYPE = SLOTS["dl_type"]
+_PACKET_TYPE = SLOTS["packet_type"]
 _PROTO = SLOTS["nw_proto"]
 VLANS: Final = (
     (SLOTS["vlan_tci"], SLOTS["vlan_tpid"]),
@@ -79,13 +93,18 @@ MPLS_BOS: Final = 0x100
 
 def commit(ctx: Context) -> None:
     """Emit what the packet needs so that it looks like ``ctx.flow``; ``ctx.base`` follows."""
-    if ctx.flow == ctx.base:
+    if ctx.flow == ctx.base and ctx.pending is None:
         return
-    _commit_attribute(ctx, _ETH)
+    if ctx.pending is not None or (ctx.flow ^ ctx.base) & _PACKET_TYPE.mask:
+        _commit_encap(ctx)
+    if not (ctx.flow | ctx.base) & _PACKET_TYPE.mask:
+        _commit_attribute(ctx, _ETH)
     dl_type = _DL_TYPE.get(ctx.base)
     mpls_done = dl_type in MPLS_TYPES and _DL_TYPE.get(ctx.flow) not in MPLS_TYPES
     if mpls_done:
         _commit_mpls(ctx)
+    if _DL_TYPE.get(ctx.flow) == ETH_NSH and (ctx.flow ^ ctx.base) & _NSH_MASK:
+        _commit_nsh(ctx)
     _commit_network(ctx)
     _commit_transport(ctx)
     if not mpls_done:
@@ -93,6 +112,56 @@ def commit(ctx: Context) -> None:
     _commit_vlan(ctx)
     _commit_attribute(ctx, _PRIORITY)
     _commit_attribute(ctx, _MARK)
+
+
+def _commit_encap(ctx: Context) -> None:
+    """A header that was put on or taken off (OVS ``commit_encap_decap_action()``)."""
+    pending, ctx.pending = ctx.pending, None
+    here, there = _PACKET_TYPE.get(ctx.base), _PACKET_TYPE.get(ctx.flow)
+    if pending is not None and not pending.decap:
+        if there == PT_ETHERNET:
+            src, dst = SLOTS["dl_src"].get(ctx.flow), SLOTS["dl_dst"].get(ctx.flow)
+            ctx.odp.append(odp.PushEth(src, dst))
+            _follow(ctx, _MACS | _PACKET_TYPE.mask)
+        elif there == PT_NSH:
+            ctx.odp.append(odp.PushNsh(ctx.flow & _NSH_MASK, pending.metadata))
+            _follow(ctx, FROM_L2 | _PACKET_TYPE.mask)
+        else:
+            _commit_mpls(ctx, whole_packet=True)
+    elif there >> 16 == PT_ETHERTYPE >> 16 and here == PT_ETHERNET:
+        ctx.odp.append(odp.PopEth())
+        ctx.base = _PACKET_TYPE.put(ctx.base & ~_MACS, there)
+    elif here == PT_NSH:
+        ctx.odp.append(odp.PopNsh())
+    elif here in _PT_MPLS:
+        _commit_mpls(ctx)
+    else:
+        raise OvsctError(
+            "here ovs-vswitchd 3.1 aborts: decap() of a label that was put on in the same pass"
+        )
+
+
+_PT_MPLS: Final = tuple(PT_ETHERTYPE | ethertype for ethertype in MPLS_TYPES)
+
+
+def _follow(ctx: Context, bits: int) -> None:
+    ctx.base = (ctx.base & ~bits) | (ctx.flow & bits)
+
+
+def _commit_nsh(ctx: Context) -> None:
+    """OVS ``commit_set_nsh_action()``: always under a mask, and all of it that was looked at."""
+    has_contexts = SLOTS["nsh_mdtype"].get(ctx.flow) == 1
+    compared = _NSH_MASK if has_contexts else _NSH_MASK & ~_NSH_CONTEXTS
+    if not (ctx.flow ^ ctx.base) & compared:
+        return
+    mask = ctx.mask & _NSH_MASK & ~_NSH_KIND
+    value = ctx.flow & mask
+    if not has_contexts:
+        # Not in the action, so that they read as zeros that are all set.
+        mask |= _NSH_CONTEXTS
+        value &= ~_NSH_CONTEXTS
+    ctx.odp.append(odp.Set("nsh", value, mask))
+    _follow(ctx, compared)
 
 
 def _commit_attribute(ctx: Context, attribute: Attribute) -> None:
@@ -157,7 +226,8 @@ def mpls_labels(key: int) -> list[int]:
     return stack
 
 
-def _commit_mpls(ctx: Context) -> None:
+def _commit_mpls(ctx: Context, *, whole_packet: bool = False) -> None:
+    """Labels; with `whole_packet` new ones go before the Ethernet header."""
     base, flow = mpls_labels(ctx.base), mpls_labels(ctx.flow)
     dl_type = _DL_TYPE.get(ctx.flow)
     common = 0
@@ -176,7 +246,8 @@ def _commit_mpls(ctx: Context) -> None:
             base.pop(0)
     while len(base) < len(flow):
         lse = flow[len(flow) - len(base) - 1]
-        ctx.odp.append(odp.PushMpls(lse, dl_type))
+        push = odp.AddMpls if whole_packet else odp.PushMpls
+        ctx.odp.append(push(lse, dl_type))
         base.insert(0, lse)
     ctx.base = (ctx.base & ~(_LSE_MASK | _DL_TYPE.mask)) | (
         ctx.flow & (_LSE_MASK | _DL_TYPE.mask)

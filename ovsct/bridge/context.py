@@ -7,6 +7,7 @@ the datapath's packet looks like after the actions emitted so far, `mask` what h
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from ovsct.bridge.flow_tables import Effect, FlowTables
@@ -28,6 +29,17 @@ Handlers: TypeAlias = Mapping[type[Action], Handler]
 OVS_AUTHOR = "always matched"
 
 
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A header that in ``flow`` stands before the packet, or is gone, and not yet in ``base``.
+
+    `metadata` are the variable-length contexts of an NSH header to be pushed.
+    """
+
+    decap: bool = False
+    metadata: bytes = b""
+
+
 NO_RULE: Final = (1 << 64) - 1
 """The cookie of a packet-in behind a thaw that no flow stands for (xlate_actions())."""
 
@@ -39,9 +51,9 @@ class Context:
         "action_set", "action_set_has_group", "avoid_caching", "base", "blame", "bridge",
         "buckets", "conntracked", "depth", "effects", "entry_port", "error", "exit", "flow",
         "freezing", "frozen_actions", "handlers", "hidden", "in_action_set", "in_bucket",
-        "learned", "looked", "mask", "missed", "now", "odp", "orig_priority", "reading",
-        "recirc_ids", "resubmits", "rule", "rules", "side_effects", "slow", "stack", "steps",
-        "table", "thawed", "unrolled_cookie", "upcall", "update_dp_hash", "was_mpls",
+        "learned", "looked", "mask", "missed", "now", "odp", "orig_priority", "pending",
+        "reading", "recirc_ids", "resubmits", "rule", "rules", "side_effects", "slow", "stack",
+        "steps", "table", "thawed", "unrolled_cookie", "upcall", "update_dp_hash", "was_mpls",
     )  # fmt: skip
 
     def __init__(
@@ -93,6 +105,7 @@ class Context:
         self.update_dp_hash: tuple[int, int] | None = None
         self.entry_port: int | None = None
         self.orig_priority = 0
+        self.pending: Pending | None = None
         self.unrolled_cookie = NO_RULE
         self.reading: Author = Author(None, None, OVS_AUTHOR)
         self.steps: list[Step] | None = [] if trace else None

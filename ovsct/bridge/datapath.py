@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from ovsct.bridge import execute as do
 from ovsct.bridge import odp
+from ovsct.bridge.execute_encap import ENCAPS
 from ovsct.bridge.flow_tables import Effect, FlowTables
 from ovsct.bridge.odp_text import format_actions, format_key
 from ovsct.bridge.police import Policers
@@ -45,7 +46,7 @@ MAX_IDLE: Final = 10.0
 MAX_L2: Final = 18
 """Kernel: no more than an Ethernet header and one tag in front of what is to be cut again."""
 
-_RETAG: Final = (odp.PushVlan, odp.PopVlan, odp.PushMpls)
+_RETAG: Final = (odp.PushVlan, odp.PopVlan, odp.PushMpls, *ENCAPS)
 
 _RECIRC_MASK: Final = SLOTS["recirc_id"].mask
 _RECIRC_SHIFT: Final = SLOTS["recirc_id"].shift
@@ -123,6 +124,7 @@ class Datapath:
             odp.PopVlan: lambda a, rest, tags: (do.pop_vlan, None),
             odp.PushMpls: lambda a, rest, tags: (do.push_mpls, (a.lse, a.ethertype)),
             odp.PopMpls: lambda a, rest, tags: (do.pop_mpls, a.ethertype),
+            **ENCAPS,
             odp.Ct: lambda a, rest, tags: (self._ct, (a.track, rest)),
             odp.CtClear: lambda a, rest, tags: (self._ct_clear, None),
             odp.Recirc: lambda a, rest, tags: (

@@ -69,7 +69,7 @@ def finish_freezing(ctx: Context) -> None:
 
 
 _MAY_SEND: Final = (
-    of.OutputField, of.Group, of.Output, of.Controller, of.DecMplsTtl, of.DecTtl,
+    of.OutputField, of.Group, of.Output, of.Controller, of.DecMplsTtl, of.DecTtl, of.DecNshTtl,
 )  # fmt: skip
 _SKIPPED: Final = (of.Note, of.Conjunction)
 

@@ -66,6 +66,40 @@ class PopMpls:
 
 
 @dataclass(frozen=True, slots=True)
+class AddMpls:
+    """Put a label stack entry before the whole packet, whose type is then (1, `ethertype`)."""
+
+    lse: int
+    ethertype: int
+
+
+@dataclass(frozen=True, slots=True)
+class PushEth:
+    """Put an Ethernet header before a packet that has none."""
+
+    src: int
+    dst: int
+
+
+@dataclass(frozen=True, slots=True)
+class PopEth:
+    """Take the Ethernet header off."""
+
+
+@dataclass(frozen=True, slots=True)
+class PushNsh:
+    """Put an NSH header before the packet: its fields in `key`, `metadata` behind type 2."""
+
+    key: int
+    metadata: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class PopNsh:
+    """Take the NSH header off."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ct:
     """Run the packet through conntrack."""
 
@@ -136,8 +170,8 @@ class CheckPktLen:
 
 
 OdpAction: TypeAlias = (
-    Output | Set | PushVlan | PopVlan | PushMpls | PopMpls | Ct | CtClear | Recirc | Clone
-    | Userspace | Hash | Trunc | Meter | CheckPktLen
+    Output | Set | PushVlan | PopVlan | PushMpls | PopMpls | AddMpls | PushEth | PopEth | PushNsh
+    | PopNsh | Ct | CtClear | Recirc | Clone | Userspace | Hash | Trunc | Meter | CheckPktLen
 )  # fmt: skip
 
 

@@ -76,6 +76,9 @@ def _names(names: tuple[tuple[str, int], ...]) -> Reader:
 _FRAGMENTS: Final = {"no": 0, "first": 1, "later": 3}
 _READERS: Final[dict[Callable[[int, int, int], str], Reader]] = {
     odp_values.decimal: _masked(_number),
+    odp_values.number8: _masked(_number),
+    odp_values.number32: _masked(_number),
+    odp_values.nsh_path: _masked(_number),
     odp_values.octet: lambda text, _: _masked(_number)(text, 0xFF),
     odp_values.zero_or_hex: _masked(_number),
     odp_values.ethernet: _masked(lambda text: int(text.replace(":", ""), 16)),
@@ -190,7 +193,9 @@ def _read_attribute(name: str, inner: str, into: _Key) -> None:
     if name == "in_port":
         into.put(_IN_PORT, _number(inner), _IN_PORT.ones)
     elif name == "packet_type":
-        into.put(SLOTS["packet_type"], 0, SLOTS["packet_type"].ones)
+        _read_packet_type(inner, into)
+    elif name == "nsh":
+        _read_nsh(inner, into)
     elif name == "mpls":
         _read_labels(inner, into)
     else:
@@ -201,6 +206,21 @@ def _read_attribute(name: str, inner: str, into: _Key) -> None:
         for part in inner.split(","):
             member, _, value = part.partition("=")
             _read_member(members[member], value, into)
+
+
+def _read_packet_type(inner: str, into: _Key) -> None:
+    said = dict(part.split("=") for part in inner.split(","))
+    slot = SLOTS["packet_type"]
+    into.put(slot, _number(said["ns"]) << 16 | _number(said["id"]), slot.ones)
+
+
+def _read_nsh(inner: str, into: _Key) -> None:
+    for part in filter(None, inner.split(",")):
+        name, _, text = part.partition("=")
+        low, width = {"spi": (8, 24), "si": (0, 8)}.get(name, (0, 0))
+        slot = SLOTS["nsh_path_hdr" if width else f"nsh_{name}"]
+        value, mask = _masked(_number)(text, (1 << (width or slot.width)) - 1)
+        into.put(slot, value << low, mask << low)
 
 
 def _read_member(member: Member, text: str, into: _Key) -> None:

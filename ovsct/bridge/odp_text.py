@@ -19,6 +19,9 @@ from ovsct.bridge.odp_values import (
     hexadecimal,
     ipv4,
     ipv6,
+    nsh_path,
+    number8,
+    number32,
     octet,
     tcp_flags,
     zero_or_hex,
@@ -30,6 +33,7 @@ from ovsct.packet.packet import (
     ETH_ARP,
     ETH_IPV4,
     ETH_IPV6,
+    ETH_NSH,
     ETH_RARP,
     MPLS_TYPES,
     PROTO_ICMP,
@@ -100,6 +104,11 @@ _ARP: Final = _attr(
     "arp", ("sip", "nw_src", ipv4), ("tip", "nw_dst", ipv4), ("op", "nw_proto", decimal),
     ("sha", "arp_sha", ethernet), ("tha", "arp_tha", ethernet),
 )  # fmt: skip
+_NSH: Final = _attr(
+    "nsh", ("flags", "nsh_flags", number8), ("ttl", "nsh_ttl", number8),
+    ("mdtype", "nsh_mdtype", number8), ("np", "nsh_np", number8), ("", "nsh_path_hdr", nsh_path),
+    *((f"c{n}", f"nsh_c{n}", number32) for n in (1, 2, 3, 4)),
+)  # fmt: skip
 _NETWORK: Final = {ETH_IPV4: _IPV4, ETH_IPV6: _IPV6, ETH_ARP: _ARP, ETH_RARP: _ARP}
 _PORTS: Final = (("src", "tp_src", decimal), ("dst", "tp_dst", decimal))
 _TYPES: Final = (("type", "tp_src", octet), ("code", "tp_dst", octet))
@@ -123,12 +132,13 @@ _ND_EXT: Final = _attr(
 )  # fmt: skip
 _SETTABLE: Final = {
     text.name: text
-    for text in (_ETH, _IPV4, _IPV6, _ARP, _ND, _ND_EXT, *_TRANSPORT_TEXT.values(),
+    for text in (_ETH, _IPV4, _IPV6, _ARP, _NSH, _ND, _ND_EXT, *_TRANSPORT_TEXT.values(),
                  *_BEFORE_RECIRC[:2])
 }  # fmt: skip
 KEY_ATTRIBUTES: Final = (
     *_BEFORE_RECIRC, *_CT_TUPLES.values(), _one("recirc_id", "recirc_id", zero_or_hex),
-    _one("dp_hash", "dp_hash", zero_or_hex), _ETH, _IPV4, _IPV6, _ARP, *_TRANSPORT_TEXT.values(),
+    _one("dp_hash", "dp_hash", zero_or_hex), _ETH, _IPV4, _IPV6, _ARP, _NSH,
+    *_TRANSPORT_TEXT.values(),
     _one("tcp_flags", "tcp_flags", tcp_flags), _ND, _ND_EXT,
 )  # fmt: skip
 """What a printed key can hold besides ports, types, tags and labels, which are no plain slots."""
@@ -138,6 +148,7 @@ _BOS: Final = 0x100
 _RECIRC = SLOTS["recirc_id"]
 _IN_PORT = SLOTS["in_port"]
 _DL_TYPE = SLOTS["dl_type"]
+_PACKET_TYPE = SLOTS["packet_type"]
 _PROTO = SLOTS["nw_proto"]
 _CT_PROTO = SLOTS["ct_nw_proto"]
 
@@ -174,7 +185,7 @@ def _mpls(key: int, mask: int) -> str | None:
 
 def _label(lse: int, bits: int, exact: bool) -> str:
     if exact:
-        return f"label={lse >> 12},tc={lse >> 9 & 7},ttl={lse & 255},bos={lse >> 8 & 1}"
+        return _stack_entry(lse)
     return (
         f"label={lse >> 12}/{bits >> 12:#x},tc={lse >> 9 & 7}/{bits >> 9 & 7:x},"
         f"ttl={lse & 255}/{bits & 255:#x},bos={lse >> 8 & 1}/{bits >> 8 & 1:x}"
@@ -192,6 +203,17 @@ def _vlan(tci: int, mask: int) -> str:
     return f"vlan({','.join(parts)})"
 
 
+def _nsh_key(key: int, mask: int) -> str:
+    """Always there; contexts that only metadata of type 1 has are shown as matched for others."""
+    if SLOTS["nsh_mdtype"].get(key) != 1:
+        mask |= _NSH_CONTEXTS
+        key &= ~_NSH_CONTEXTS
+    return _attribute(_NSH, key, mask) or "nsh()"
+
+
+_NSH_CONTEXTS: Final = sum(SLOTS[f"nsh_c{n}"].mask for n in (1, 2, 3, 4))
+
+
 def format_key(key: int, mask: int) -> str:
     """A megaflow's match. `key` and `mask` in key layout; `key` may have bits beyond the mask."""
     parts: list[str | None] = [_attribute(text, key, mask) for text in _BEFORE_RECIRC]
@@ -201,7 +223,8 @@ def format_key(key: int, mask: int) -> str:
     parts.append(f"recirc_id({zero_or_hex(_RECIRC.get(key), _RECIRC.get(mask), 0xFFFFFFFF)})")
     parts.append(_attribute(_one("dp_hash", "dp_hash", zero_or_hex), key, mask))
     parts.append(f"in_port({_IN_PORT.get(key)})")
-    parts.append("packet_type(ns=0,id=0)")
+    packet_type = _PACKET_TYPE.get(key)
+    parts.append(f"packet_type(ns={packet_type >> 16},id={_hex(packet_type & 0xFFFF)})")
     parts.append(_attribute(_ETH, key, mask))
     closing = ""
     for tci_name, tpid_name in (("vlan_tci", "vlan_tpid"), ("vlan_tci1", "vlan_tpid1")):
@@ -219,7 +242,9 @@ def format_key(key: int, mask: int) -> str:
         parts.append("vlan(vid=0,cfi=0),encap()")
     if dl_type in MPLS_TYPES:
         parts.append(_mpls(key, mask))
-    if dl_type in _NETWORK:
+    if dl_type == ETH_NSH:
+        parts.append(_nsh_key(key, mask))
+    elif dl_type in _NETWORK:
         parts.append(_attribute(_NETWORK[dl_type], key, mask))
     parts.extend(_transport(key, mask, dl_type))
     return _join(parts) + closing
@@ -294,12 +319,34 @@ def _ct(track: Track) -> str:
     return f"ct({','.join(parts)})" if parts else "ct"
 
 
+_MAC: Final = (1 << 48) - 1
+
+
+def _stack_entry(lse: int) -> str:
+    return f"label={lse >> 12},tc={lse >> 9 & 7},ttl={lse & 255},bos={lse >> 8 & 1}"
+
+
+def _push_nsh(action: odp.PushNsh) -> str:
+    flags, ttl, kind, np, path = (
+        SLOTS[f"nsh_{name}"].get(action.key)
+        for name in ("flags", "ttl", "mdtype", "np", "path_hdr")
+    )
+    parts = [
+        f"flags={flags & 3},ttl={ttl & 0x3F},mdtype={kind},np={np}",
+        f"spi={path >> 8:#x},si={path & 0xFF}",
+    ]
+    if kind == 1:
+        parts += (f"c{n}={SLOTS[f'nsh_c{n}'].get(action.key):#x}" for n in (1, 2, 3, 4))
+    elif kind == 2:
+        parts.append(f"md2={_hex(int.from_bytes(action.metadata, 'big'))}")
+    else:
+        parts.append("<error: unknown mdtype>")
+    return ",".join(parts)
+
+
 def _set(action: odp.Set) -> str:
     if action.attribute == "mpls":
-        lse = SLOTS["mpls_lse"].get(action.value)
-        return (
-            f"set(mpls(label={lse >> 12},tc={lse >> 9 & 7},ttl={lse & 255},bos={lse >> 8 & 1}))"
-        )
+        return f"set(mpls({_stack_entry(SLOTS['mpls_lse'].get(action.value))}))"
     return f"set({_attribute(_SETTABLE[action.attribute], action.value, action.mask)})"
 
 
@@ -324,9 +371,14 @@ _ACTION_TEXT: Final[dict[type, Callable[[Any], str]]] = {
     + (f"tpid={a.tpid:#06x}," if a.tpid != 0x8100 else "")
     + f"vid={a.tci & 0xFFF},pcp={a.tci >> 13})",
     odp.PopVlan: lambda a: "pop_vlan",
-    odp.PushMpls: lambda a: f"push_mpls(label={a.lse >> 12},tc={a.lse >> 9 & 7},"
-    f"ttl={a.lse & 255},bos={a.lse >> 8 & 1},eth_type={a.ethertype:#x})",
+    odp.PushMpls: lambda a: f"push_mpls({_stack_entry(a.lse)},eth_type={a.ethertype:#x})",
     odp.PopMpls: lambda a: f"pop_mpls(eth_type={a.ethertype:#x})",
+    odp.AddMpls: lambda a: f"add_mpls({_stack_entry(a.lse)},eth_type={a.ethertype:#x})",
+    odp.PushEth: lambda a: f"push_eth(src={ethernet(a.src, _MAC, _MAC)},"
+    f"dst={ethernet(a.dst, _MAC, _MAC)})",
+    odp.PopEth: lambda a: "pop_eth",
+    odp.PushNsh: lambda a: f"push_nsh({_push_nsh(a)})",
+    odp.PopNsh: lambda a: "pop_nsh()",
     odp.Ct: lambda a: _ct(a.track),
     odp.CtClear: lambda a: "ct_clear",
     odp.Recirc: lambda a: f"recirc({a.recirc_id:#x})",

@@ -66,3 +66,24 @@ def tcp_flags(value: int, mask: int, ones: int) -> str:
     return "".join(
         ("+" if value & bit else "-") + name for name, bit in TCP_FLAG_NAMES if mask & bit
     )
+
+
+def number8(value: int, mask: int, _ones: int) -> str:
+    """``17`` or ``0x11/0x0f``: eight bits of an NSH header."""
+    return f"{value}" if mask == 0xFF else f"{value:#04x}/{mask:#04x}"
+
+
+def number32(value: int, mask: int, _ones: int) -> str:
+    """``0x11`` or ``0x11/0x000000ff``: a context of an NSH header."""
+    return f"{value:#x}" if mask == 0xFFFFFFFF else f"{value:#x}/{mask:#010x}"
+
+
+def nsh_path(value: int, mask: int, _ones: int) -> str:
+    """``spi=0x1234,si=255``: what of a path header is matched."""
+    parts = []
+    if mask >> 8:
+        whole = 0xFFFFFFFF if mask >> 8 == 0xFFFFFF else mask >> 8
+        parts.append(f"spi={number32(value >> 8, whole, 0)}")
+    if mask & 0xFF:
+        parts.append(f"si={number8(value & 0xFF, mask & 0xFF, 0)}")
+    return ",".join(parts)

@@ -20,9 +20,11 @@ from ovsct.packet.fields import (
     Prereq,
 )
 from ovsct.packet.packet import (
+    DL_TYPE_NONE,
     ETH_ARP,
     ETH_IPV4,
     ETH_IPV6,
+    ETH_NSH,
     ETH_RARP,
     MPLS_TYPES,
     PROTO_ICMP,
@@ -30,9 +32,11 @@ from ovsct.packet.packet import (
     PROTO_SCTP,
     PROTO_TCP,
     PROTO_UDP,
+    PT_ETHERTYPE,
 )
 
 _DL_TYPE = SLOTS["dl_type"]
+_PACKET_TYPE = SLOTS["packet_type"]
 _PROTO = SLOTS["nw_proto"]
 _FRAG = SLOTS["nw_frag"]
 _TP_SRC = SLOTS["tp_src"]
@@ -42,23 +46,38 @@ _CT_STATE = SLOTS["ct_state"]
 _CT_VALID: Final = CT_NEW | CT_EST | CT_RPL
 
 
+def ethertype_of(key: int) -> int:
+    """What the packet's outermost header says comes behind it (OVS ``get_dl_type()``)."""
+    packet_type = _PACKET_TYPE.get(key)
+    if not packet_type:
+        return _DL_TYPE.get(key)
+    return packet_type & 0xFFFF if packet_type & PT_ETHERTYPE else DL_TYPE_NONE
+
+
+def is_ethernet(key: int) -> bool:
+    """Whether the packet begins with an Ethernet header."""
+    return not key & _PACKET_TYPE.mask
+
+
 def is_ip(key: int) -> bool:
     """Whether the packet is IPv4 or IPv6."""
-    return _DL_TYPE.get(key) in (ETH_IPV4, ETH_IPV6)
+    return ethertype_of(key) in (ETH_IPV4, ETH_IPV6)
 
 
 def _ethertype(*types: int) -> Callable[[Context], bool]:
-    return lambda ctx: _DL_TYPE.get(ctx.flow) in types
+    return lambda ctx: ethertype_of(ctx.flow) in types
 
 
 def _vlan(ctx: Context) -> bool:
+    if not is_ethernet(ctx.flow):
+        return False
     ctx.look(VLAN_PRESENT << _VLAN.shift)
     return bool(_VLAN.get(ctx.flow) & VLAN_PRESENT)
 
 
 def _proto(number: int, types: tuple[int, ...], later_too: bool) -> Callable[[Context], bool]:
     def check(ctx: Context) -> bool:
-        if _DL_TYPE.get(ctx.flow) not in types:
+        if ethertype_of(ctx.flow) not in types:
             return False
         ctx.look(_PROTO.mask)
         if _PROTO.get(ctx.flow) != number:
@@ -91,18 +110,19 @@ def _ct(ctx: Context) -> bool:
 
 
 def _ct_family(family: int) -> Callable[[Context], bool]:
-    return lambda ctx: _DL_TYPE.get(ctx.flow) == family and _ct(ctx)
+    return lambda ctx: ethertype_of(ctx.flow) == family and _ct(ctx)
 
 
 _CHECKS: Final[dict[Prereq, Callable[[Context], bool]]] = {
     Prereq.NONE: lambda _ctx: True,
-    Prereq.ETHERNET: lambda _ctx: True,
+    Prereq.ETHERNET: lambda ctx: is_ethernet(ctx.flow),
     Prereq.VLAN: _vlan,
     Prereq.ARP: _ethertype(ETH_ARP, ETH_RARP),
     Prereq.IPV4: _ethertype(ETH_IPV4),
     Prereq.IPV6: _ethertype(ETH_IPV6),
     Prereq.IP: _ethertype(*_ANY_IP),
     Prereq.MPLS: _ethertype(*MPLS_TYPES),
+    Prereq.NSH: _ethertype(ETH_NSH),
     Prereq.TCP: _proto(PROTO_TCP, _ANY_IP, False),
     Prereq.UDP: _proto(PROTO_UDP, _ANY_IP, False),
     Prereq.SCTP: _proto(PROTO_SCTP, _ANY_IP, False),

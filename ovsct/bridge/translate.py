@@ -18,6 +18,7 @@ from ovsct.bridge.commit import VLANS
 from ovsct.bridge.context import Context
 from ovsct.bridge.freeze import finish_freezing
 from ovsct.bridge.lookup import look_up
+from ovsct.bridge.prereq import ethertype_of, is_ethernet, is_ip
 from ovsct.bridge.recirculate import FROZEN_METADATA
 from ovsct.bridge.walk import walk_actions
 from ovsct.lane import Drop, Step, StepKind
@@ -49,6 +50,7 @@ _PORTS_MASK: Final = SLOTS["tp_src"].mask | SLOTS["tp_dst"].mask
 _PORTS_HIGH: Final = (0xFF00 << SLOTS["tp_src"].shift) | (0xFF00 << SLOTS["tp_dst"].shift)
 _LSE_MASK: Final = sum(SLOTS[name].mask for name in ("mpls_lse", "mpls_lse1", "mpls_lse2"))
 _TUNNEL_MASK: Final = sum(slot.mask for name, slot in SLOTS.items() if name.startswith("tun_"))
+_MACS: Final = SLOTS["dl_dst"].mask | SLOTS["dl_src"].mask
 _FRAG_BITS: Final = 3 << _FRAG.shift
 _ICMP: Final = ((ETH_IPV4, PROTO_ICMP), (ETH_IPV6, PROTO_ICMPV6))
 
@@ -84,7 +86,7 @@ def translate(
     ctx.base = ctx.flow & ~_TUNNEL_MASK
     ctx.entry_port = _IN_PORT.get(key)
     always = _IN_PORT.mask | _DL_TYPE.mask | _RECIRC.mask | SLOTS["packet_type"].mask
-    if _DL_TYPE.get(key) in (ETH_IPV4, ETH_IPV6):
+    if is_ip(key):
         always |= _FRAG_BITS
     ctx.look(always)
     drop = _run(ctx)
@@ -162,7 +164,9 @@ def _finish_mask(ctx: Context) -> None:
     ctx.unlook(~DATAPATH_MASK & ctx.mask)
     key = ctx.upcall
     dl_type = _DL_TYPE.get(key)
-    if (_DL_TYPE.get(ctx.flow), _PROTO.get(ctx.flow)) in _ICMP:
+    if not is_ethernet(key):
+        ctx.unlook(_MACS)
+    if (ethertype_of(ctx.flow), _PROTO.get(ctx.flow)) in _ICMP:
         ctx.unlook(_PORTS_HIGH)
     for tci, _ in VLANS:
         if ctx.mask & tci.mask:

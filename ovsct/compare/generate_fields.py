@@ -9,6 +9,7 @@ from typing import Final
 from ovsct.compare import draw
 from ovsct.compare.draw import ARP, IPV4, IPV6, MPLS, MPLS_MC, RARP, Dice, Facts, Fits
 from ovsct.packet.fields import FIELDS, Prereq
+from ovsct.packet.packet import ETH_NSH
 
 
 def _any(_facts: Facts) -> bool:
@@ -24,6 +25,7 @@ _WHEN: Final[dict[Prereq, Fits]] = {
     Prereq.IPV6: lambda f: f.dl_type == IPV6,
     Prereq.IP: lambda f: f.ip,
     Prereq.MPLS: lambda f: f.dl_type in (MPLS, MPLS_MC),
+    Prereq.NSH: lambda f: f.dl_type == ETH_NSH,
     Prereq.TCP: lambda f: f.ip and f.proto == 6,
     Prereq.UDP: lambda f: f.ip and f.proto == 17,
     Prereq.SCTP: lambda f: f.ip and f.proto == 132,

@@ -277,6 +277,7 @@ _REST: Final = (
     (_bits("mpls_lse1", "mpls_lse2"), Reason.MPLS_DEPTH, "a second MPLS label"),
     (CT_TUPLE_MASK, Reason.CT_TUPLE, "the connection's original tuple"),
     (_bits("ipv6_label"), Reason.IPV6_LABEL, "the IPv6 flow label"),
+    (_bits(*(name for name in SLOTS if name.startswith("nsh_"))), Reason.NSH, "an NSH header"),
     (_bits("nd_target", "nd_reserved", "nd_options_type"), Reason.ND, "neighbour discovery"),
 )
 """``test_key_and_mask()``: bits, the reason that they give, and what they are."""

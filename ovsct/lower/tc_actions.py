@@ -28,6 +28,10 @@ MAX_ACTIONS: Final = 16
 _REFUSED: Final[dict[type, tuple[Reason, str]]] = {
     odp.Userspace: (Reason.USERSPACE, "it sends packets to vswitchd"),
     odp.Clone: (Reason.CLONE, "it works on a copy"),
+    **dict.fromkeys(
+        (odp.PushEth, odp.PopEth, odp.PushNsh, odp.PopNsh, odp.AddMpls),
+        (Reason.ENCAP, "it puts a header before the packet or takes one off"),
+    ),
     odp.Hash: (Reason.HASH, "it computes dp_hash"),
     odp.Trunc: (Reason.TRUNC, "it cuts packets short"),
     odp.Meter: (Reason.METER, "it polices"),

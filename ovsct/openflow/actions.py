@@ -262,6 +262,57 @@ class DecMplsTtl(Action):
 
 
 @dataclass(frozen=True, slots=True)
+class NshMdType:
+    """``md_type=N``: the type of an NSH header's metadata."""
+
+    md_type: int
+
+
+@dataclass(frozen=True, slots=True)
+class NshTlv:
+    """``tlv(CLASS,TYPE,VALUE)``: one context of an NSH header with metadata of type 2."""
+
+    tlv_class: int
+    tlv_type: int
+    value: bytes
+
+    def context(self) -> bytes:
+        """Its bytes in the header, padded to a multiple of four."""
+        head = self.tlv_class << 16 | self.tlv_type << 8 | len(self.value)
+        return head.to_bytes(4, "big") + self.value + bytes(-len(self.value) % 4)
+
+
+@dataclass(frozen=True, slots=True)
+class Encap(Action):
+    """``encap(ethernet)``, ``encap(nsh(...))``, ``encap(mpls)``, ``encap(mpls_mc)``.
+
+    `packet_type` is that of the packet afterwards, namespace in the upper 16 bits.
+    """
+
+    packet_type: int
+    properties: tuple[NshMdType | NshTlv, ...] = ()
+
+
+USE_NEXT_PROTO: Final = 0xFFFE
+"""The packet type of ``decap()``: what the header that goes says is next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decap(Action):
+    """``decap()`` or ``decap(packet_type(ns=,type=))``: the outermost header goes.
+
+    `packet_type` is looked at for MPLS only, whose header does not say what is behind it.
+    """
+
+    packet_type: int = USE_NEXT_PROTO
+
+
+@dataclass(frozen=True, slots=True)
+class DecNshTtl(Action):
+    """``dec_nsh_ttl``."""
+
+
+@dataclass(frozen=True, slots=True)
 class Resubmit(Action):
     """``resubmit:PORT``, ``resubmit([PORT],[TABLE][,ct])``; None means the current one."""
 
@@ -478,8 +529,5 @@ class DebugSlow(Action):
 
 NOT_MODELLED: Final[dict[str, str]] = {
     "delete_field": "Geneve options, the only fields that can be deleted",
-    "encap": "encap and decap",
-    "decap": "encap and decap",
-    "dec_nsh_ttl": "NSH",
 }
 """Actions of ovs-actions(7) that are known and not modelled: naming one is an error saying so."""

@@ -25,6 +25,10 @@ from ovsct.openflow.prereq import (
     is_ct_valid,
 )
 from ovsct.packet.fields import CT_INV, VLAN_PRESENT, Field
+from ovsct.packet.packet import ETH_NSH, PT_ETHERTYPE, PT_NSH
+
+PT_UNKNOWN: Final = 0xFFFFFFFF
+"""The packet type of what a decap() brings to light, as long as only flows are known."""
 
 
 def _refuse(action: Action, problem: str, error: str, hint: str | None = None) -> InputError:
@@ -67,11 +71,11 @@ def _enqueue(action: ofp.Enqueue, _: Packet) -> None:
 
 
 def _is_ip(packet: Packet) -> bool:
-    return packet.dl_type in IP_TYPES
+    return packet.ethertype in IP_TYPES
 
 
 def _is_mpls(packet: Packet) -> bool:
-    return packet.dl_type in MPLS_TYPES
+    return packet.ethertype in MPLS_TYPES
 
 
 def _has_ports(packet: Packet) -> bool:
@@ -85,8 +89,8 @@ _OLDER_WORDS: Final[dict[str, Callable[[Packet], bool]]] = {
     "set_vlan_pcp": lambda p: p.tags[0],
     "mod_dl_src": lambda _: True,
     "mod_dl_dst": lambda _: True,
-    "mod_nw_src": lambda p: p.dl_type == ETH_IPV4,
-    "mod_nw_dst": lambda p: p.dl_type == ETH_IPV4,
+    "mod_nw_src": lambda p: p.ethertype == ETH_IPV4,
+    "mod_nw_dst": lambda p: p.ethertype == ETH_IPV4,
     "mod_nw_tos": _is_ip,
     "mod_tp_src": _has_ports,
     "mod_tp_dst": _has_ports,
@@ -148,7 +152,7 @@ def _dec_ttl(action: ofp.DecTtl, packet: Packet) -> None:
 
 
 def _mpls_ttl(action: ofp.SetMplsTtl | ofp.DecMplsTtl, packet: Packet) -> None:
-    if packet.dl_type not in MPLS_TYPES:
+    if packet.ethertype not in MPLS_TYPES:
         packet.misfits.append(action)
 
 
@@ -166,9 +170,30 @@ def _push_mpls(action: ofp.PushMpls, packet: Packet) -> None:
 
 
 def _pop_mpls(action: ofp.PopMpls, packet: Packet) -> None:
-    if not packet.ethernet or packet.dl_type not in MPLS_TYPES:
+    if not packet.ethernet or packet.ethertype not in MPLS_TYPES:
         packet.misfits.append(action)
     packet.dl_type = action.ethertype
+
+
+def _encap(action: ofp.Encap, packet: Packet) -> None:
+    packet.packet_type = action.packet_type
+    if action.packet_type & PT_ETHERTYPE:
+        packet.dl_type = action.packet_type & 0xFFFF
+    if packet.ethertype not in IP_TYPES:
+        packet.nw_proto = 0
+
+
+def _decap(_: ofp.Decap, packet: Packet) -> None:
+    if packet.ethernet:
+        packet.packet_type = PT_ETHERTYPE | packet.dl_type
+    else:  # what comes to light is not known
+        packet.packet_type = PT_UNKNOWN
+        packet.dl_type = 0xFFFF
+
+
+def _dec_nsh_ttl(action: ofp.DecNshTtl, packet: Packet) -> None:
+    if packet.packet_type != PT_NSH and packet.dl_type != ETH_NSH:
+        packet.misfits.append(action)
 
 
 def _resubmit(action: ofp.Resubmit, packet: Packet) -> None:
@@ -182,7 +207,7 @@ def _resubmit(action: ofp.Resubmit, packet: Packet) -> None:
 
 def _ct(action: ofp.Ct, packet: Packet) -> None:
     inconsistent = "OFPBAC_MATCH_INCONSISTENT"
-    if packet.dl_type not in IP_TYPES:
+    if packet.ethertype not in IP_TYPES:
         raise _refuse(
             action, "ct needs a match on IPv4 or IPv6", inconsistent, "add ip or ipv6 to the match"
         )
@@ -197,7 +222,7 @@ def _ct(action: ofp.Ct, packet: Packet) -> None:
         _subfield(action, action.zone, packet)
         return
     wanted = {4: ETH_IPV4, 6: ETH_IPV6}
-    if action.nat and action.nat.family and wanted[action.nat.family] != packet.dl_type:
+    if action.nat and action.nat.family and wanted[action.nat.family] != packet.ethertype:
         raise _refuse(
             action, f"nat to an IPv{action.nat.family} address needs a match on it", inconsistent
         )
@@ -274,6 +299,9 @@ _CHECKS: Final[dict[type[Action], Callable[[Any, Packet], None]]] = {
     ofp.DecMplsTtl: _mpls_ttl,
     ofp.PushMpls: _push_mpls,
     ofp.PopMpls: _pop_mpls,
+    ofp.Encap: _encap,
+    ofp.Decap: _decap,
+    ofp.DecNshTtl: _dec_nsh_ttl,
     ofp.Resubmit: _resubmit,
     ofp.Ct: _ct,
     ofp.Clone: _clone,
@@ -411,6 +439,8 @@ def _newer_than_1_0(actions: tuple[Action, ...]) -> str | None:
                 return "push_vlan"
             case ofp.Meter():
                 return "meter"
+            case ofp.Encap():
+                return "encap"
             case ofp.Clone() | ofp.WriteActions():
                 nested = _newer_than_1_0(action.actions)
                 if nested:
@@ -445,3 +475,19 @@ def check_actions(
                 f"this does not fit the match, which {newer} does not allow",
                 "OFPBAC_MATCH_INCONSISTENT",
             )
+        if _says(actions, ofp.Decap, ofp.DecNshTtl):
+            # ovs-ofctl says such a flow in OpenFlow 1.0, where there are no such actions.
+            raise _refuse(
+                packet.misfits[0],
+                "this does not fit the match, which decap and dec_nsh_ttl do not allow",
+                "OFPBAC_BAD_VENDOR_TYPE",
+            )
+
+
+def _says(actions: tuple[Action, ...], *kinds: type[Action]) -> bool:
+    return any(
+        isinstance(action, kinds) or (
+            isinstance(action, ofp.Clone | ofp.WriteActions) and _says(action.actions, *kinds)
+        )
+        for action in actions
+    )

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from ovsct.openflow.actions import Span
-from ovsct.packet.fields import SLOTS, Field, Slot
+from ovsct.packet.fields import FIELDS, SLOTS, Field, Prereq, Slot
 
 MatchSpans: TypeAlias = tuple[tuple[int, Span], ...]
 """Pairs of (mask bits in the key, columns of the text that set them), in the order of the text."""
@@ -63,3 +63,23 @@ class Match:
     def spans_of(self, bits: int) -> tuple[Span, ...]:
         """The columns of the text that set any of `bits` (in place in the key)."""
         return tuple(span for mask, span in self.spans if mask & bits)
+
+
+PACKET_TYPE_MASK: Final = SLOTS["packet_type"].mask
+HEADER_FIELDS: Final = sum(
+    {field.slot: SLOTS[field.slot].mask for field in FIELDS.values()
+     if field.prereq is not Prereq.NONE}.values()
+)  # fmt: skip
+"""What a match says of headers: the fields that need something else to be matched."""
+
+
+def without_ethernet(match: Match) -> Match:
+    """The match without "an Ethernet packet", where it goes without saying.
+
+    A match on any header is one on Ethernet packets unless it names another packet type (OVS
+    match_add_ethernet_prereq()); the classifier puts that in.
+    """
+    said = match.mask & PACKET_TYPE_MASK and not match.value & PACKET_TYPE_MASK
+    if said and match.mask & HEADER_FIELDS:
+        return Match(match.value, match.mask & ~PACKET_TYPE_MASK, match.spans)
+    return match

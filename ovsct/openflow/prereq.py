@@ -30,6 +30,7 @@ from ovsct.packet.fields import (
     VLAN_PRESENT,
     Prereq,
 )
+from ovsct.packet.packet import DL_TYPE_NONE, ETH_NSH, PT_ETHERNET, PT_ETHERTYPE
 
 ETH_IPV4: Final = 0x0800
 ETH_IPV6: Final = 0x86DD
@@ -66,6 +67,7 @@ class Packet:
     """For each VLAN tag, whether it is known to be there."""
     misfits: list[Action]
     """Actions that do not fit the packet, which OpenFlow 1.0 puts up with and later ones do not."""
+    packet_type: int = PT_ETHERNET
     in_set: bool = False
     """The actions stand in write_actions(), which OpenFlow 1.0 does not have."""
 
@@ -75,7 +77,11 @@ class Packet:
             bool(SLOTS[name].get(match.value) & VLAN_PRESENT)
             for name in ("vlan_tci", "vlan_tci1")
         ]
-        return cls(match, table, _DL_TYPE.get(match.value), _NW_PROTO.get(match.value), tags, [])
+        packet_type = _PACKET_TYPE.get(match.value)
+        dl_type = _DL_TYPE.get(match.value)
+        if packet_type & PT_ETHERTYPE:
+            dl_type = packet_type & 0xFFFF
+        return cls(match, table, dl_type, _NW_PROTO.get(match.value), tags, [], packet_type)
 
     def copy(self) -> Packet:
         """For nested actions: what they do to the packet ends with them, their misfits do not."""
@@ -83,10 +89,17 @@ class Packet:
 
     @property
     def ethernet(self) -> bool:
-        return _PACKET_TYPE.get(self.match.value) == 0
+        return self.packet_type == PT_ETHERNET
+
+    @property
+    def ethertype(self) -> int:
+        """What its outermost header says comes behind it (OVS ``get_dl_type()``)."""
+        if self.ethernet:
+            return self.dl_type
+        return self.packet_type & 0xFFFF if self.packet_type >> 16 == 1 else DL_TYPE_NONE
 
     def is_l4(self, proto: int, families: tuple[int, ...] = IP_TYPES) -> bool:
-        return self.dl_type in families and self.nw_proto == proto
+        return self.ethertype in families and self.nw_proto == proto
 
     @property
     def later(self) -> bool:
@@ -104,11 +117,12 @@ MET: Final[dict[Prereq, Callable[[Packet], bool]]] = {
     Prereq.NONE: lambda _: True,
     Prereq.ETHERNET: lambda p: p.ethernet,
     Prereq.VLAN: lambda p: p.ethernet and p.tags[0],
-    Prereq.ARP: lambda p: p.dl_type in ARP_TYPES,
-    Prereq.IPV4: lambda p: p.dl_type == ETH_IPV4,
-    Prereq.IPV6: lambda p: p.dl_type == ETH_IPV6,
-    Prereq.IP: lambda p: p.dl_type in IP_TYPES,
-    Prereq.MPLS: lambda p: p.dl_type in MPLS_TYPES,
+    Prereq.ARP: lambda p: p.ethertype in ARP_TYPES,
+    Prereq.IPV4: lambda p: p.ethertype == ETH_IPV4,
+    Prereq.IPV6: lambda p: p.ethertype == ETH_IPV6,
+    Prereq.IP: lambda p: p.ethertype in IP_TYPES,
+    Prereq.MPLS: lambda p: p.ethertype in MPLS_TYPES,
+    Prereq.NSH: lambda p: p.ethertype == ETH_NSH,
     Prereq.TCP: lambda p: p.is_l4(6) and not p.later,
     Prereq.UDP: lambda p: p.is_l4(17) and not p.later,
     Prereq.SCTP: lambda p: p.is_l4(132) and not p.later,
@@ -151,15 +165,15 @@ _CONDITIONAL: Final = (
 def _sayable(packet: Packet) -> int:
     """The conditional fields that an OpenFlow message says for such packets (nx_put_raw)."""
     bits = 0
-    if packet.dl_type in MPLS_TYPES:
+    if packet.ethertype in MPLS_TYPES:
         bits |= _LABELS
-    if packet.dl_type in ARP_TYPES:
+    if packet.ethertype in ARP_TYPES:
         bits |= _PROTO | _L3 | _ARP_ADDRESSES
-    if packet.dl_type in IP_TYPES:
-        bits |= _L3_ANY | _PROTO | (_L3 if packet.dl_type == ETH_IPV4 else _L3_V6)
+    if packet.ethertype in IP_TYPES:
+        bits |= _L3_ANY | _PROTO | (_L3 if packet.ethertype == ETH_IPV4 else _L3_V6)
         if packet.nw_proto == 6:
             bits |= _PORTS | _TCP_FLAGS
-        elif packet.nw_proto in (17, 132, 1 if packet.dl_type == ETH_IPV4 else 58):
+        elif packet.nw_proto in (17, 132, 1 if packet.ethertype == ETH_IPV4 else 58):
             bits |= _PORTS
         if packet.is_nd(135, 136):
             bits |= _ND_FIELDS
@@ -203,7 +217,7 @@ def _check_ct_tuple(match: Match) -> int:
     lost = 0
     if not FIELDS["ct_nw_proto"].get(match.value):
         lost = _mask("ct_nw_proto", "ct_tp_src", "ct_tp_dst") & match.mask
-    dl_type = _DL_TYPE.get(match.value)
+    dl_type = Packet.of(match, 0).ethertype
     for name, wanted in (
         ("ct_nw_proto", 0), ("ct_tp_src", 0), ("ct_tp_dst", 0),
         ("ct_nw_src", ETH_IPV4), ("ct_nw_dst", ETH_IPV4),

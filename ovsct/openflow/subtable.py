@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from ovsct.openflow.actions import Action
-from ovsct.openflow.match import Match
+from ovsct.openflow.match import HEADER_FIELDS, PACKET_TYPE_MASK, Match
 from ovsct.openflow.trie import PrefixTrie
 from ovsct.packet.fields import CT_EST, CT_NEW, CT_RPL, KEY_BITS, SLOTS, Field, Prereq
 
@@ -39,7 +39,8 @@ _NOT_FIRST_SEGMENTS: Final[tuple[tuple[str, ...], ...]] = (
     ("nw_src", "nw_dst", "ct_nw_src", "ct_nw_dst", "ipv6_src", "ipv6_dst", "ct_ipv6_src",
      "ct_ipv6_dst", "ipv6_label", "nw_frag", "nw_tos", "nw_ttl", "nw_proto"),
     ("nd_target", "arp_sha", "arp_tha", "tcp_flags", "nd_options_type", "tp_src", "tp_dst",
-     "ct_tp_src", "ct_tp_dst", "igmp_group", "nd_reserved"),
+     "ct_tp_src", "ct_tp_dst", "igmp_group", "nd_reserved", "nsh_flags", "nsh_ttl", "nsh_mdtype",
+     "nsh_np", "nsh_path_hdr", "nsh_c1", "nsh_c2", "nsh_c3", "nsh_c4"),
 )  # fmt: skip
 """The slots of ``struct flow`` from dl_dst, from nw_src and from nd_target on.
 
@@ -73,14 +74,16 @@ _ICMP_SLOTS: Final = tuple((slot.mask, 0xFF << slot.shift)
 def subtable_mask(value: int, mask: int) -> int:
     """The mask of the subtable to which a match belongs.
 
-    It is the match's own, except that an ICMP type or code takes all 16 bits of its slot (OVS
-    match_set_icmp_type()): such a match shares its subtable, and ports trie, with those on ports.
+    It is the match's own, with two exceptions. What is said of headers is said of Ethernet packets,
+    unless the match names another type (OVS match_add_ethernet_prereq()). An ICMP type or code
+    takes all 16 bits of its slot (OVS match_set_icmp_type()): such a match shares its subtable, and
+    ports trie, with those on ports.
     """
     if mask & _NW_PROTO.mask == _NW_PROTO.mask and value & _NW_PROTO.mask in _ICMP:
         for slot, low in _ICMP_SLOTS:
             if mask & slot == low:
                 mask |= slot
-    return mask
+    return mask | PACKET_TYPE_MASK if mask & HEADER_FIELDS else mask
 
 
 _ANY: Final = -1

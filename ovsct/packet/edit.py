@@ -113,6 +113,16 @@ def _set_arp(job: _Job, writes: tuple[Write, ...]) -> None:
     _set_plain(job, job.packet.l3, writes)
 
 
+def _set_nsh(job: _Job, writes: tuple[Write, ...]) -> None:
+    _set_plain(job, job.packet.l3, writes)
+
+
+def _set_nsh_contexts(job: _Job, writes: tuple[Write, ...]) -> None:
+    # OVS odp_set_nsh(): only metadata of type 1 has them.
+    if job.buffer[job.packet.l3 + 2] & 0xF == 1:
+        _set_plain(job, job.packet.l3, writes)
+
+
 def _set_ipv4(job: _Job, writes: tuple[Write, ...]) -> None:
     packet, buffer = job.packet, job.buffer
     l3, l4 = packet.l3, packet.l4
@@ -294,4 +304,6 @@ _EDITORS: Final = {
     Header.SCTP: _set_sctp,
     Header.ICMP: _set_icmp,
     Header.ND: _set_nd,
+    Header.NSH: _set_nsh,
+    Header.NSH_CONTEXTS: _set_nsh_contexts,
 }

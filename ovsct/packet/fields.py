@@ -117,7 +117,7 @@ _LAYOUT: Final = (
     ("tun_gbp_id", 16, Stage.METADATA),
     ("tun_gbp_flags", 8, Stage.METADATA),
     ("packet_type", 32, Stage.METADATA),
-    # From here on nothing is ever part of a datapath key.
+    # Up to actset_output nothing is ever part of a datapath key.
     ("metadata", 64, Stage.METADATA),
     *((f"reg{n}", 32, Stage.METADATA) for n in range(15, -1, -1)),
     ("conj_id", 32, Stage.METADATA),
@@ -129,6 +129,16 @@ _LAYOUT: Final = (
     ("tun_erspan_hwid", 6, Stage.METADATA),
     ("tun_gtpu_flags", 8, Stage.METADATA),
     ("tun_gtpu_msgtype", 8, Stage.METADATA),
+    # As they lie in an NSH header: the last 20 bytes from nsh_c4 up are one run.
+    ("nsh_c4", 32, Stage.L4),
+    ("nsh_c3", 32, Stage.L4),
+    ("nsh_c2", 32, Stage.L4),
+    ("nsh_c1", 32, Stage.L4),
+    ("nsh_path_hdr", 32, Stage.L4),
+    ("nsh_np", 8, Stage.L4),
+    ("nsh_mdtype", 8, Stage.L4),
+    ("nsh_ttl", 8, Stage.L4),
+    ("nsh_flags", 8, Stage.L4),
 )
 
 
@@ -145,7 +155,11 @@ SLOTS: Final[dict[str, Slot]] = {slot.name: slot for slot in _place()}
 KEY_BITS: Final = sum(slot.width for slot in SLOTS.values())
 """Width of a whole OpenFlow key."""
 
-DATAPATH_MASK: Final = (1 << SLOTS["metadata"].shift) - 1
+DATAPATH_MASK: Final = sum(
+    slot.mask
+    for name, slot in SLOTS.items()
+    if not name.startswith("reg") and name not in ("metadata", "conj_id", "actset_output")
+)
 """The bits that a datapath key can have: no registers, metadata or other OpenFlow-only state."""
 
 
@@ -179,6 +193,7 @@ class Prereq(StrEnum):
     IPV6 = "IPv6"
     IP = "IPv4/IPv6"
     MPLS = "MPLS"
+    NSH = "NSH"
     TCP = "TCP"
     UDP = "UDP"
     SCTP = "SCTP"
@@ -412,6 +427,14 @@ _ROWS: Final = (
     _field("nd_tll", 48, _E, _P.ND_ADVERT, "arp_tha", nx=25, oxm=33, dp="nd.tll"),
     _field("nd_reserved", 32, _D, _P.ND, flags="w", dp="nd_ext.nd_reserved"),
     _field("nd_options_type", 8, _D, _P.ND, flags="w", dp="nd_ext.nd_options_type"),
+    # Network service headers.
+    _field("nsh_flags", 8, _D, _P.NSH, dp="nsh.flags"),
+    _field("nsh_mdtype", 8, _D, _P.NSH, flags="", dp="nsh.mdtype"),
+    _field("nsh_np", 8, _D, _P.NSH, flags="", dp="nsh.np"),
+    _field("nsh_spi", 24, _H, _P.NSH, "nsh_path_hdr", low=8, flags="w", aka="nsp", dp="nsh.spi"),
+    _field("nsh_si", 8, _D, _P.NSH, "nsh_path_hdr", flags="w", aka="nsi", dp="nsh.si"),
+    *(_field(f"nsh_c{n}", 32, _H, _P.NSH, aka=f"nshc{n}", dp=f"nsh.c{n}") for n in (1, 2, 3, 4)),
+    _field("nsh_ttl", 8, _D, _P.NSH, flags="w", dp="nsh.ttl"),
 )
 
 FIELDS: Final[dict[str, Field]] = {field.name: field for field in _ROWS}
@@ -423,13 +446,8 @@ VALUE_IS_MASK: Final = frozenset(
 """Fields of which OVS takes the value for the mask, too: a match on 2 takes 3 for an answer, one on
 0 takes anything (lib/match.c match_set_tun_erspan_ver_masked() and its kin)."""
 
-_NSH: Final = ("flags", "ttl", "mdtype", "np", "spi", "si", "c1", "c2", "c3", "c4")
-
 UNSUPPORTED: Final[dict[str, str]] = {
     **dict.fromkeys((f"tun_metadata{n}" for n in range(64)), "Geneve options"),
-    **dict.fromkeys(
-        (f"nsh_{part}" for part in _NSH), "NSH"
-    ),
 }
 """Fields of ovs-fields(7) that are not modelled: naming one is an error that says so."""
 

@@ -24,6 +24,9 @@ ETH_IPV6: Final = 0x86DD
 ETH_MPLS: Final = 0x8847
 ETH_MPLS_MCAST: Final = 0x8848
 ETH_QINQ: Final = 0x88A8
+ETH_NSH: Final = 0x894F
+ETH_TEB: Final = 0x6558
+"""Transparent Ethernet bridging: an Ethernet frame inside something else."""
 VLAN_TYPES: Final = (ETH_VLAN, ETH_QINQ)
 MPLS_TYPES: Final = (ETH_MPLS, ETH_MPLS_MCAST)
 
@@ -34,6 +37,14 @@ PROTO_UDP: Final = 17
 PROTO_FRAGMENT: Final = 44
 PROTO_ICMPV6: Final = 58
 PROTO_SCTP: Final = 132
+
+PT_ETHERNET: Final = 0
+"""The packet_type of a packet that begins with an Ethernet header."""
+
+PT_ETHERTYPE: Final = 1 << 16
+"""Added to an Ethernet type: the packet_type of one that begins with what that type says."""
+
+PT_NSH: Final = PT_ETHERTYPE | ETH_NSH
 
 VLAN_LIMIT: Final = 1
 """Tags that OVS looks behind unless ``other_config:vlan-limit`` says otherwise."""
@@ -61,14 +72,19 @@ _S_ND_TARGET = SLOTS["nd_target"].shift
 _S_ND_RESERVED = SLOTS["nd_reserved"].shift
 _S_ND_OPTION = SLOTS["nd_options_type"].shift
 _S_IGMP = SLOTS["igmp_group"].shift
+_S_NSH = SLOTS["nsh_c4"].shift
+_S_NSH_TTL = SLOTS["nsh_ttl"].shift
+_S_NSH_FLAGS = SLOTS["nsh_flags"].shift
+_PACKET_TYPE = SLOTS["packet_type"]
 
 
 class Packet:
     """One packet inside a lane.
 
-    `frame` is what would leave now; `key` its flow key with all metadata; `l3` and `l4` are the
-    offsets of those headers in the frame (0: not there), `end` the offset behind the last byte of
-    the IP packet, padding left out. `conn` is the connection that conntrack attached, opaque to
+    `frame` is what would leave now; `key` its flow key with all metadata, the packet type that
+    says whether the frame begins with an Ethernet header among them; `l3` and `l4` are the
+    offsets of those headers in the frame (l4 0: not there), `end` the offset behind the last byte
+    of the IP packet, padding left out. `conn` is the connection that conntrack attached, opaque to
     every other room, and `ct_info` the tracker's own note on how it is attached. `mru` is the
     size in bytes of the largest fragment it was reassembled from (0: it was not), and `pieces` the
     sizes of the data of all of them, in order of their offsets, as long as the packet is no copy.
@@ -97,7 +113,8 @@ class Packet:
 
     def reparse(self, frame: bytes, vlan_limit: int = 2) -> None:
         """Put `frame` in place of the present one; metadata in the key stays as it is."""
-        fresh = parse(frame, 0, vlan_limit)
+        packet_type = _PACKET_TYPE.get(self.key)
+        fresh = parse_bare(frame, packet_type) if packet_type else parse(frame, 0, vlan_limit)
         self.frame = frame
         self.key = (self.key & METADATA_KEEP) | fresh.key
         self.l3 = fresh.l3
@@ -109,7 +126,8 @@ HEADER_SLOTS: Final = (
     "tcp_flags", "nw_frag", "nw_tos", "nw_ttl", "nw_proto", "tp_dst", "tp_src", "nw_dst", "nw_src",
     "dl_type", "dl_src", "dl_dst", "vlan_tci", "vlan_tpid", "vlan_tci1", "vlan_tpid1", "ipv6_dst",
     "ipv6_src", "ipv6_label", "arp_sha", "arp_tha", "nd_target", "nd_reserved", "nd_options_type",
-    "mpls_lse", "mpls_lse1", "mpls_lse2", "igmp_group",
+    "mpls_lse", "mpls_lse1", "mpls_lse2", "igmp_group", "nsh_flags", "nsh_ttl", "nsh_mdtype",
+    "nsh_np", "nsh_path_hdr", "nsh_c1", "nsh_c2", "nsh_c3", "nsh_c4",
 )  # fmt: skip
 """The slots that are read from the frame; all others travel beside it."""
 
@@ -190,7 +208,21 @@ def _parse_all(frame: bytes, key: int, vlan_limit: int) -> Packet:
             if snap >= 0x0600:
                 dl_type = snap
             at += 8
-    key |= dl_type << _S_ETH
+    return _behind_type(frame, key | dl_type << _S_ETH, at, dl_type)
+
+
+def parse_bare(frame: bytes, packet_type: int) -> Packet:
+    """The packet that begins with what `packet_type` says: an IP header, a label, an NSH header.
+
+    The key has the packet type, and its Ethernet type as dl_type, but no port.
+    """
+    dl_type = packet_type & 0xFFFF
+    key = packet_type << _PACKET_TYPE.shift | dl_type << _S_ETH
+    return _behind_type(frame, key, 0, dl_type)
+
+
+def _behind_type(frame: bytes, key: int, at: int, dl_type: int) -> Packet:
+    size = len(frame)
     if dl_type in MPLS_TYPES:
         for count in range((size - at) // 4):
             lse = _from_bytes(frame[at : at + 4], "big")
@@ -363,9 +395,38 @@ def _arp(frame: bytes, key: int, at: int, size: int) -> Packet:
     return Packet(frame, key, at, 0, size)
 
 
+NSH_BASE: Final = 8
+"""Bytes of an NSH header without metadata (RFC 8300)."""
+
+NSH_TYPE1: Final = 24
+"""Bytes of one with metadata of type 1: four contexts."""
+
+
+def _nsh(frame: bytes, key: int, at: int, size: int) -> Packet:
+    """OVS ``parse_nsh()``: version 0, whole, and of a length that fits its metadata type."""
+    packet = Packet(frame, key, at, 0, size)
+    if size - at < NSH_BASE or frame[at] >> 6:
+        return packet
+    length, kind = (frame[at + 1] & 0x3F) * 4, frame[at + 2]
+    if length > size - at or (kind == 1 and length != NSH_TYPE1):
+        return packet
+    if kind == 2 and length < NSH_BASE:
+        return packet
+    # The slots lie as the header's bytes do, from the type of its metadata on.
+    header = _from_bytes(frame[at + 2 : at + 8], "big") << 128
+    if kind == 1:
+        header |= _from_bytes(frame[at + 8 : at + 24], "big")
+    first = frame[at] << 8 | frame[at + 1]
+    packet.key |= (
+        header << _S_NSH | (first >> 6 & 0x3F) << _S_NSH_TTL | (first >> 12 & 3) << _S_NSH_FLAGS
+    )
+    return packet
+
+
 _NETWORK: Final[dict[int, Callable[[bytes, int, int, int], Packet]]] = {
     ETH_IPV4: _ipv4,
     ETH_IPV6: _ipv6,
     ETH_ARP: _arp,
     ETH_RARP: _arp,
+    ETH_NSH: _nsh,
 }

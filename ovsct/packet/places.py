@@ -16,6 +16,7 @@ from ovsct.packet.packet import (
     ETH_ARP,
     ETH_IPV4,
     ETH_IPV6,
+    ETH_NSH,
     ETH_RARP,
     HEADER_MASK,
     HEADER_SLOTS,
@@ -41,6 +42,8 @@ class Header(Enum):
     SCTP = auto()
     ICMP = auto()
     ND = auto()
+    NSH = auto()
+    NSH_CONTEXTS = auto()
 
 
 class Sum(Enum):
@@ -115,6 +118,17 @@ PLACES: Final[dict[Header, tuple[Place, ...]]] = {
         Place("tp_src", 0, 2, Sum.TRANSPORT, low=8, width=8),
         Place("tp_dst", 0, 2, Sum.TRANSPORT, width=8),
     ),
+    Header.NSH: (
+        Place("nsh_flags", 0, 2, low=12, width=2),
+        Place("nsh_ttl", 0, 2, low=6, width=6),
+        Place("nsh_path_hdr", 4, 4),
+    ),
+    Header.NSH_CONTEXTS: (
+        Place("nsh_c1", 8, 4),
+        Place("nsh_c2", 12, 4),
+        Place("nsh_c3", 16, 4),
+        Place("nsh_c4", 20, 4),
+    ),
 }
 """Every slot that a set action can write, except the options of neighbour messages."""
 
@@ -123,6 +137,9 @@ _SETTABLE: Final = sum(
     SLOTS[name].mask
     for name in {place.slot for places in PLACES.values() for place in places} | set(_ND_SLOTS)
 )
+
+_NSH_KIND: Final = SLOTS["nsh_mdtype"].mask | SLOTS["nsh_np"].mask
+"""Named by a set of a whole NSH header, which leaves them as they are."""
 
 _L4: Final[dict[int, tuple[Header, ...]]] = {
     PROTO_TCP: (Header.TCP,),
@@ -139,6 +156,7 @@ _L3_OF: Final[dict[int, tuple[Header, ...]]] = {
     ETH_ARP: (Header.ARP,),
     ETH_RARP: (Header.ARP,),
     **dict.fromkeys(MPLS_TYPES, (Header.MPLS,)),
+    ETH_NSH: (Header.NSH, Header.NSH_CONTEXTS),
 }
 
 
@@ -179,7 +197,7 @@ def plan_writes(mask: int, kind: int) -> Plan:
     Raises:
         ValueError: the mask names a header slot that no set action can write.
     """
-    unsettable = mask & HEADER_MASK & ~_SETTABLE
+    unsettable = mask & HEADER_MASK & ~(_SETTABLE | _NSH_KIND)
     if unsettable:
         names = [name for name in HEADER_SLOTS if SLOTS[name].mask & unsettable]
         raise ValueError(f"a set action cannot write {', '.join(names)}")

@@ -11,9 +11,19 @@ from __future__ import annotations
 from typing import Final
 
 from ovsct.packet.fields import SLOTS, VLAN_PRESENT
-from ovsct.packet.packet import ETH_HEADER, HEADER_MASK, MPLS_TYPES, VLAN_TYPES, Packet
+from ovsct.packet.packet import (
+    ETH_HEADER,
+    ETH_TEB,
+    HEADER_MASK,
+    MPLS_TYPES,
+    PT_ETHERNET,
+    PT_ETHERTYPE,
+    VLAN_TYPES,
+    Packet,
+)
 
 _DL_TYPE = SLOTS["dl_type"]
+_PACKET_TYPE = SLOTS["packet_type"]
 _VLANS: Final = (
     (SLOTS["vlan_tpid"], SLOTS["vlan_tci"]),
     (SLOTS["vlan_tpid1"], SLOTS["vlan_tci1"]),
@@ -31,6 +41,8 @@ def tags(key: int) -> int:
 
 def label_at(packet: Packet) -> int:
     """Offset of the outermost MPLS label of an MPLS packet (OVS: ``l2_5_ofs``)."""
+    if _PACKET_TYPE.get(packet.key):
+        return 0
     at = 12 + 4 * tags(packet.key)
     if packet.frame[at] << 8 | packet.frame[at + 1] in MPLS_TYPES:
         return at + 2
@@ -105,12 +117,17 @@ def pop_mpls(packet: Packet, ethertype: int) -> None:
     known = tags(packet.key)
     at = label_at(packet)
     frame = _with_type(packet, at, ethertype)
+    if not at:
+        packet_type = PT_ETHERNET if ethertype == ETH_TEB else PT_ETHERTYPE | ethertype
+        packet.key = _PACKET_TYPE.put(packet.key, packet_type)
     packet.reparse(frame[:at] + frame[at + 4 :], known)
 
 
 def _with_type(packet: Packet, at: int, ethertype: int) -> bytes:
     """OVS ``set_ethertype()``: behind VLAN tags the type before offset `at`, else the first one."""
     frame = packet.frame
+    if _PACKET_TYPE.get(packet.key):
+        return frame
     where = at - 2 if frame[12] << 8 | frame[13] in VLAN_TYPES else 12
     return frame[:where] + ethertype.to_bytes(2, "big") + frame[where + 2 :]
 

@@ -49,9 +49,9 @@ def refused(ovsct, *arguments: str) -> str:
         ("tcp,nw_src=10.0.0.256 actions=drop", "f:3:12: "),
         ("table=254 actions=drop", "f:3:7: table 254"),
         ("ip actions=ct(table=1", "f:3:14: this parenthesis is never closed"),
-        ("ip actions=dec_nsh_ttl", "NSH"),
+        ("ip actions=dec_nsh_ttl", "OFPBAC_BAD_VENDOR_TYPE"),
         ("actions=ct(table=1)", "f:3"),
-        ("nsh_si=1 actions=drop", "nsh_si"),
+        ("nsh_si=256 actions=drop", "nsh_si"),
     ],
 )
 def test_bad_flows(ovsct, here: Path, flow: str, says: str) -> None:

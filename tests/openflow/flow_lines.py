@@ -159,6 +159,11 @@ icmp6,icmp_type=136,nd_reserved=5,nd_options_type=2
 tun_erspan_ver=2,tun_erspan_dir=1,tun_erspan_hwid=0x7
 tun_erspan_ver=1,tun_erspan_idx=0x5
 tun_erspan_ver=3/0x2
+dl_type=0x894f,nsh_flags=2/3,nsh_ttl=63,nsh_mdtype=1,nsh_np=3,nsh_spi=0x1234,nsh_si=255
+dl_type=0x894f,nsh_mdtype=1,nsh_c1=0x11223344,nsh_c2=0/0xff,nsh_c3=0,nshc4=1
+dl_type=0x894f,nsp=0x123456,nsi=254
+packet_type=(1,0x800),nw_src=10.0.0.1
+packet_type=(1,0x894f),nsh_spi=5
 packet_type=(0,0)
 packet_type=(1,0x800)
 tp_dst=80
@@ -320,6 +325,15 @@ output:1,output:2,goto_table:253
 mod_vlan_vid:1,strip_vlan
 push_mpls:0x8847,set_mpls_ttl:3
 push_mpls:0x8847,set_mpls_label:77,set_mpls_tc:5
+encap(ethernet)
+encap(nsh),encap(mpls)
+encap(nsh(md_type=1)),set_field:0x1234->nsh_spi,encap(ethernet)
+encap(nsh(md_type=2,tlv(0x1000,10,0x12345678),tlv(0x2000,20,0xfedcba9876543210)))
+encap(mpls_mc),set_field:5->mpls_label
+decap()
+decap(packet_type(ns=0,type=0))
+decap(packet_type(ns=1,type=0x800))
+encap(nsh),dec_nsh_ttl,load:5->NXOXM_NSH_C1[0..7],move:NXOXM_NSH_SI[]->NXM_NX_REG0[0..7]
 push_mpls:0x8848,dec_mpls_ttl,pop_mpls:0x0800
 learn(table=2)
 learn()

@@ -51,6 +51,7 @@ def look_up(classifier: Classifier[Rule], key: Match, mask: int = DL_TYPE) -> tu
     str | None, dict[str, int], list[str]
 ]:
     """(name of the rule, {slot: bits looked at}, names of the authors in turn)."""
+    mask |= SLOTS["packet_type"].mask  # which every translation has looked at
     look: Look[Rule] = Look(mask)
     rule = classifier.lookup(key.value, look)
     seen = {name: slot.get(look.mask & ~mask) for name, slot in SLOTS.items()}

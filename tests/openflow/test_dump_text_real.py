@@ -35,6 +35,8 @@ UNFIT = (
     "group:",  # nor such a group
     "packet_type=(1",  # dumped as an IP flow of its own kind of port
     "write_metadata:3,goto_table",  # which a dump over OpenFlow 1.0 cannot say
+    "encap(", "decap(",  # which OpenFlow 1.0 does not have
+    ",eth ", "packet_type=(0",  # which a dump does not tell
     "clone()",  # dumped as clone(drop), which clones nothing
 )
 OPTIONS = (

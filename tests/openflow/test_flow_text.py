@@ -250,8 +250,11 @@ def test_a_plain_flow_has_no_warning() -> None:
         ("ip,nw_src=10.0.0.1.2 actions=drop", "f:2:11: this is not an IPv4 address"),
         ("ip actions=ct(table=1,nat", "f:2:14: this parenthesis is never closed"),
         ("ip,tun_metadata0=1 actions=drop", "f:2:4: tun_metadata0 is not modelled: Geneve"),
-        ("ip actions=dec_nsh_ttl", "f:2:12: this action is not modelled: NSH"),
-        ("ip actions=1,clone(decap)", "f:2:20: this action is not modelled: encap and decap"),
+        ("ip actions=dec_nsh_ttl", "f:2:12: this does not fit the match, which decap and dec"),
+        ("ip actions=encap(gre)", "f:2:18: encap has no such argument: 'gre' (expected ethernet"),
+        ("ip actions=encap(nsh(md_type=3))", "f:2:30: this type of metadata is too large"),
+        ("ip actions=encap(nsh(tlv(1,2,3)))", "f:2:26: this is no context: '1,2,3' (expected tlv"),
+        ("ip actions=decap(packet_type(1))", "f:2:30: this is not a packet type: '1' (expec"),
         ("ip actions=load:1->NXM_NX_TUN_METADATA3[]", "f:2:20: NXM_NX_TUN_METADATA3 is not mod"),
         ("delete table=3", "f:2:1: delete is not supported here: 'delete'"),
         ("modify_strict,ip actions=1", "f:2:1: modify_strict is not supported here"),
@@ -296,3 +299,10 @@ def test_every_action_name_reads_only_as_itself() -> None:
 def test_debug_actions_print_as_they_are_read(text: str) -> None:
     """Apart from those that ovs-ofctl is asked about: it cannot dump them."""
     assert format_actions(parse_flow(f"ip actions={text}").actions) == text
+
+
+def test_ethernet_goes_without_saying_only_beside_headers() -> None:
+    packet_type = SLOTS["packet_type"].mask
+    assert parse_flow("reg0=5,eth,actions=drop").match.mask & packet_type == packet_type
+    assert parse_flow("packet_type=(0,0),actions=drop").match.mask == packet_type
+    assert not parse_flow("tcp,eth,actions=drop").match.mask & packet_type

@@ -29,6 +29,7 @@ LINES = _lines_module()
 PRINTED_AS_LESS = (
     "XXREG0[0..127]",  # two loads of 64 bits
     "nat(src,random)",  # flags only after an address
+    "packet_type=(0,0)",  # not at all, even where nothing else says it
 )
 NXM = ("-F", "NXM+table_id", "-O", "OpenFlow10")
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from ovsct.openflow import actions as ofp
 from ovsct.openflow.actions import Action, Subfield
+from ovsct.openflow.text.encap_text import format_decap, format_encap
 from ovsct.openflow.text.hash_text import (
     format_bundle,
     format_fin_timeout,
@@ -195,6 +196,9 @@ _FORMATS: Final[dict[type[Action], Callable[[Any], str]]] = {
     ofp.PopMpls: lambda a: f"pop_mpls:0x{a.ethertype:04x}",
     ofp.DecTtl: _dec_ttl,
     ofp.SetMplsTtl: lambda a: f"set_mpls_ttl({a.ttl})",
+    ofp.Encap: format_encap,
+    ofp.Decap: format_decap,
+    ofp.DecNshTtl: lambda _: "dec_nsh_ttl",
     ofp.DecMplsTtl: lambda _: "dec_mpls_ttl",
     ofp.Resubmit: _resubmit,
     ofp.Ct: _ct,

@@ -25,6 +25,7 @@ from ovsct.openflow.text.argument import (
     whole_subfield,
     wrong,
 )
+from ovsct.openflow.text.encap_text import read_decap, read_encap
 from ovsct.openflow.text.hash_text import (
     read_bundle,
     read_bundle_load,
@@ -360,6 +361,9 @@ _ACTIONS: Final[dict[str, Callable[[Reader, Item], Action]]] = {
     "push_mpls": _numbered(lambda n, s: ofp.PushMpls(n, span=s), 0xFFFF, "Ethernet type"),
     "pop_mpls": _numbered(lambda n, s: ofp.PopMpls(n, span=s), 0xFFFF, "Ethernet type"),
     "dec_ttl": _dec_ttl,
+    "encap": read_encap,
+    "decap": read_decap,
+    "dec_nsh_ttl": _plain(lambda s: ofp.DecNshTtl(span=s)),
     "set_mpls_ttl": _numbered(lambda n, s: ofp.SetMplsTtl(n, span=s), 0xFF, "time to live"),
     "dec_mpls_ttl": _plain(lambda s: ofp.DecMplsTtl(span=s)),
     "set_queue": _numbered(lambda n, s: ofp.SetQueue(n, span=s), _U32, "queue"),

@@ -12,7 +12,7 @@ from typing import Final
 
 from ovsct.errors import InputError
 from ovsct.openflow.actions import Span
-from ovsct.openflow.match import Match
+from ovsct.openflow.match import Match, without_ethernet
 from ovsct.openflow.text.lexer import Item, nearest
 from ovsct.openflow.text.names import BY_NAME, BY_WIRE_NAME, UNMODELLED, bits_of
 from ovsct.openflow.text.values import (
@@ -37,7 +37,9 @@ from ovsct.packet.fields import (
     Field,
     Format,
 )
+from ovsct.packet.packet import PT_ETHERTYPE
 
+ETH_NSH: Final = 0x894F
 ETH_IPV4: Final = 0x0800
 ETH_ARP: Final = 0x0806
 ETH_RARP: Final = 0x8035
@@ -112,7 +114,7 @@ class MatchBuilder:
             self._subfield(item)
             return True
         if key == "eth":
-            self._put(_PACKET_TYPE.mask, 0, 0, item)  # every packet here is Ethernet
+            self._put(_PACKET_TYPE.mask, 0, _PACKET_TYPE.mask, item)
             return True
         return False
 
@@ -240,11 +242,6 @@ class MatchBuilder:
         bits = (part if keep else 0xFFFF) << _TCI.shift
         self._put(bits, 0, 0, item)
 
-    def _packet_type(self, field: Field, value: int, mask: int, item: Item) -> None:
-        if not value:  # (0,0) is Ethernet, which everything is anyway
-            mask = 0
-        self._put(field.mask, (value & mask) << field.shift, mask << field.shift, item)
-
     def _own_mask(self, field: Field, value: int, mask: int, item: Item) -> None:
         value &= mask
         self._put(field.mask, value << field.shift, value << field.shift, item)
@@ -264,7 +261,7 @@ class MatchBuilder:
 
     def done(self) -> Match:
         """The match."""
-        return Match(self.value, self.mask, tuple(self.spans))
+        return without_ethernet(Match(self.value, self.mask, tuple(self.spans)))
 
 
 _SPECIAL: Final[dict[str, Callable[[MatchBuilder, Field, int, int, Item], None]]] = {
@@ -273,7 +270,6 @@ _SPECIAL: Final[dict[str, Callable[[MatchBuilder, Field, int, int, Item], None]]
     "dl_vlan_pcp": MatchBuilder._vlan_pcp,
     "vlan_pcp": MatchBuilder._vlan_pcp,
     "nw_tos": MatchBuilder._nw_tos,
-    "packet_type": MatchBuilder._packet_type,
     **dict.fromkeys(VALUE_IS_MASK, MatchBuilder._own_mask),
 }
 
@@ -300,6 +296,29 @@ def unknown_field(name: str, start: int) -> InputError:
 
 
 # Writing --------------------------------------------------------------------------------------
+
+
+def _nsh(view: _View) -> Iterator[str]:
+    """An NSH header; contexts are printed beside a match on metadata of type 1 only."""
+    for name in ("flags", "ttl", "mdtype", "np"):
+        value, mask = view.slot(f"nsh_{name}")
+        if mask:
+            yield _octet(f"nsh_{name}", value, mask)
+    for name in ("nsh_spi", "nsh_si"):
+        field = FIELDS[name]
+        value, mask = field.get(view.value), field.get(view.mask)
+        if mask:
+            yield f"{name}={value:#x}" if name == "nsh_spi" else _octet(name, value, mask)
+    if view.slot("nsh_mdtype") == (1, 0xFF):
+        yield from view.plain(_context, *(f"nsh_c{n}" for n in (1, 2, 3, 4)))
+
+
+def _context(name: str, value: int, mask: int, width: int) -> str:
+    return f"{name}={value:#x}" + ("" if mask == (1 << width) - 1 else f"/{mask:#x}")
+
+
+def _octet(name: str, value: int, mask: int) -> str:
+    return f"{name}={value}" if mask == 0xFF else f"{name}=0x{value:02x}/0x{mask:02x}"
 
 
 def _decimal(name: str, value: int, mask: int, width: int) -> str:
@@ -452,6 +471,8 @@ def _layer3(view: _View, dl_type: int | None, says_proto: bool) -> Iterator[str]
             yield f"ipv6_label=0x{value:05x}" + ("" if mask == label.ones else f"/0x{mask:05x}")
     elif arp:
         yield from view.typed("arp_spa", "arp_tpa")
+    elif dl_type == ETH_NSH:
+        yield from _nsh(view)
     else:
         yield from view.typed("nw_src", "nw_dst")
     proto, mask = view.slot("nw_proto")
@@ -495,15 +516,18 @@ def _parts(match: Match) -> Iterator[str]:
     nw_proto = view.slot("nw_proto")[0] if view.slot("nw_proto")[1] else None
     yield from _metadata(view)
     packet_type = view.slot("packet_type")[0]
-    if packet_type:  # Ethernet is what everything is anyway
+    if packet_type:  # Ethernet is the default
         yield f"packet_type=({packet_type >> 16},{packet_type & 0xFFFF:#x})"
-    word, says_proto = _protocol_word(dl_type, nw_proto)
+    typed = dl_type is not None
+    if packet_type & PT_ETHERTYPE:
+        dl_type = packet_type & 0xFFFF
+    word, says_proto = _protocol_word(dl_type if typed else None, nw_proto)
     if word:
         yield word
     yield from _registers(view)
     yield from _vlans(view)
     yield from view.typed("dl_src", "dl_dst")
-    if dl_type is not None and not word:
+    if typed and not word:
         yield f"dl_type=0x{dl_type:04x}"
     yield from _layer3(view, dl_type, says_proto)
     yield from _layer4(view, dl_type, view.slot("nw_proto")[0])

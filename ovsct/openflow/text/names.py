@@ -85,6 +85,16 @@ icmpv6_code NXM_NX_ICMPV6_CODE OXM_OF_ICMPV6_CODE
 nd_target NXM_NX_ND_TARGET OXM_OF_IPV6_ND_TARGET
 nd_sll NXM_NX_ND_SLL OXM_OF_IPV6_ND_SLL
 nd_tll NXM_NX_ND_TLL OXM_OF_IPV6_ND_TLL
+nsh_flags NXOXM_NSH_FLAGS
+nsh_mdtype NXOXM_NSH_MDTYPE
+nsh_np NXOXM_NSH_NP
+nsh_spi NXOXM_NSH_SPI
+nsh_si NXOXM_NSH_SI
+nsh_c1 NXOXM_NSH_C1
+nsh_c2 NXOXM_NSH_C2
+nsh_c3 NXOXM_NSH_C3
+nsh_c4 NXOXM_NSH_C4
+nsh_ttl NXOXM_NSH_TTL
 nd_reserved ERICOXM_OF_ICMPV6_ND_RESERVED
 nd_options_type ERICOXM_OF_ICMPV6_ND_OPTIONS_TYPE
 """
@@ -124,7 +134,6 @@ BY_WIRE_NAME: Final[dict[str, Field]] = {
 UNMODELLED: Final[dict[str, str]] = {
     **UNSUPPORTED,
     **{f"NXM_NX_{name.upper()}": why for name, why in UNSUPPORTED.items() if "metadata" in name},
-    **{f"NXOXM_{name.upper()}": why for name, why in UNSUPPORTED.items() if name[:3] == "nsh"},
 }
 """Names of fields that OVS knows and that are not modelled, and what they belong to."""
 

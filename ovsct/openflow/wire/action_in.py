@@ -281,7 +281,7 @@ def load2(reader: Reader, _: Inside) -> Action:
     if not field.writable:
         raise WireError("OFPBAC_BAD_SET_ARGUMENT", f"{field.name} cannot be set")
     mask &= whole_mask(field)
-    return of.SetField(field, value & mask, mask, "load")
+    return of.SetField(field, value & mask, mask)
 
 
 def _move(reader: Reader, width: int, src_low: int, dst_low: int) -> Action:

@@ -23,6 +23,7 @@ from ovsct.openflow.wire.action_in import (
     REASONS,
 )
 from ovsct.openflow.wire.buffer import pad8
+from ovsct.openflow.wire.encap import put_encap
 from ovsct.openflow.wire.errors import WireError
 from ovsct.openflow.wire.numbers import NX_VENDOR, OF10, OF15
 from ovsct.openflow.wire.oxm import HEADS, port_to_wire, put_entry, put_header
@@ -353,6 +354,17 @@ def _meter(action: of.Meter, version: int) -> bytes:
     return _standard(29, _number(action.meter_id, 4))
 
 
+def _newer(put: Callable[[Any], bytes]) -> Callable[[Any, int], bytes]:
+    """An action that OpenFlow 1.0 does not have."""
+
+    def function(action: Action, version: int) -> bytes:
+        if version == OF10:
+            raise WireError("OFPBAC_BAD_TYPE", f"{type(action).__name__} needs OpenFlow 1.3")
+        return put(action)
+
+    return function
+
+
 _PUT: Final[dict[type[Action], Callable[[Any, int], bytes]]] = {
     of.Output: _output,
     of.OutputField: _output_field,
@@ -381,6 +393,9 @@ _PUT: Final[dict[type[Action], Callable[[Any, int], bytes]]] = {
     ),
     of.DecMplsTtl: lambda a, v: _nicira(26) if v == OF10 else _standard(16, b""),
     of.DecTtl: _dec_ttl,
+    of.Encap: _newer(lambda a: _nicira(46, put_encap(a))),
+    of.Decap: _newer(lambda a: _nicira(47, bytes(2) + _number(a.packet_type, 4))),
+    of.DecNshTtl: _newer(lambda a: _nicira(48)),
     of.Resubmit: _resubmit,
     of.Conjunction: _conjunction,
     of.Ct: _ct,

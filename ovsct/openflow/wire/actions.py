@@ -15,6 +15,7 @@ from ovsct.openflow.wire import action_in as read
 from ovsct.openflow.wire import learned as more
 from ovsct.openflow.wire.action_out import put_action
 from ovsct.openflow.wire.buffer import Reader
+from ovsct.openflow.wire.encap import read_decap, read_encap
 from ovsct.openflow.wire.errors import WireError
 from ovsct.openflow.wire.numbers import NX_VENDOR, OF10, OF13, OF14, OF15, ONF_VENDOR
 
@@ -131,6 +132,9 @@ _NICIRA: Final[dict[int, Row]] = {
     43: Row(16, False, lambda r, i: of.CtClear()),
     44: Row(16, False, read.resubmit_table_ct),
     45: Row(40, True, more.learn2),
+    46: Row(16, True, read_encap),
+    47: Row(16, True, read_decap),
+    48: Row(16, False, lambda r, i: of.DecNshTtl()),
     49: Row(24, False, read.check_pkt_larger),
     254: Row(16, False, lambda r, i: of.DebugSlow()),
     255: Row(16, False, lambda r, i: of.DebugRecirc()),
@@ -142,6 +146,9 @@ _ONLY_OF10: Final = {4, 23, 24, 25, 26, 18, 30, 31, 40}
 
 _UNTIL_OF14: Final = {6, 7, 33}
 """Nicira's actions that OpenFlow 1.5 has a standard one for."""
+
+_ONLY_NEWER: Final = {46, 47, 48}
+"""Nicira's actions of 1.3 and later."""
 
 
 def _row(version: int, vendor: int, kind: int) -> Row:
@@ -161,7 +168,7 @@ def _row(version: int, vendor: int, kind: int) -> Row:
     elif row is not None:
         gone = (version != OF10 and kind in _ONLY_OF10) or (
             version >= OF15 and kind in _UNTIL_OF14
-        )
+        ) or (version == OF10 and kind in _ONLY_NEWER)
         if not gone:
             return row
     raise WireError("OFPBAC_BAD_VENDOR_TYPE", what)

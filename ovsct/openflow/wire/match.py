@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from ovsct.openflow.match import Match
+from ovsct.openflow.match import Match, without_ethernet
 from ovsct.openflow.prereq import ETH_IPV4, ETH_IPV6, MET, Packet
 from ovsct.openflow.wire.buffer import Reader, pad8, padded
 from ovsct.openflow.wire.errors import WireError
@@ -67,7 +67,7 @@ def pull_entries(reader: Reader, *, cookie: bool = False) -> tuple[Match, Cookie
         if name == "vlan_pcp":
             value |= VLAN_PRESENT << _TCI.shift
             mask |= VLAN_PRESENT << _TCI.shift
-    return Match(value & mask, mask), wanted
+    return without_ethernet(Match(value & mask, mask)), wanted
 
 
 def _cookie(reader: Reader, masked: bool) -> Cookie:
@@ -95,6 +95,8 @@ _ROWS: Final = tuple(
             "tun_id", "tun_flags", "tun_src", "tun_dst", "tun_ipv6_src", "tun_ipv6_dst",
             "tun_gbp_id", "tun_gbp_flags", "tun_erspan_idx", "tun_erspan_ver", "tun_erspan_dir",
             "tun_erspan_hwid", "tun_gtpu_flags", "tun_gtpu_msgtype",
+            "nsh_flags", "nsh_ttl", "nsh_mdtype", "nsh_np", "nsh_spi", "nsh_si",
+            "nsh_c1", "nsh_c2", "nsh_c3", "nsh_c4",
             *(f"reg{n}" for n in range(16)), "pkt_mark", "ct_state", "ct_zone", "ct_mark",
             "ct_label", "ct_nw_src", "ct_ipv6_src", "ct_nw_dst", "ct_ipv6_dst", "ct_nw_proto",
             "ct_tp_src", "ct_tp_dst", "metadata",

@@ -16,9 +16,10 @@ from ovsct.packet.fields import CT_STATE_NAMES, FIELDS, NXM_NX, NXM_OF, Field, F
 
 EXPERIMENTER_CLASS: Final = 0xFFFF
 _ERIC: Final = 0x1000
+_NSH_VENDOR: Final = 0x005AD650
 _SIZES: Final = {
     "ct_state": 4, "ipv6_label": 4, "mpls_label": 4, "tun_flags": 2, "in_port": 2,
-    "tun_erspan_idx": 4,
+    "tun_erspan_idx": 4, "nsh_spi": 4,
 }
 """Bytes of the fields that have more or fewer of them than their width needs."""
 
@@ -34,6 +35,12 @@ _MORE: Final = {
         for number, name in enumerate(
             ("erspan_idx", "erspan_ver", "erspan_dir", "erspan_hwid", "gtpu_flags",
              "gtpu_msgtype"), 11
+        )
+    },
+    **{
+        f"nsh_{name}": ((EXPERIMENTER_CLASS, number, _NSH_VENDOR),)
+        for number, name in enumerate(
+            ("flags", "mdtype", "np", "spi", "si", "c1", "c2", "c3", "c4", "ttl"), 1
         )
     },
     "nd_reserved": ((_ERIC, 1, 0),),
