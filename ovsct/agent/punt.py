@@ -16,7 +16,7 @@ from ovsct.openflow.actions import Action
 from ovsct.openflow.match import Match
 from ovsct.openflow.prereq import ETH_IPV4, ETH_IPV6, is_ct_valid
 from ovsct.packet.fields import FIELDS, SLOTS, Field
-from ovsct.packet.packet import Packet, parse
+from ovsct.packet.packet import Packet
 
 
 class Punt(NamedTuple):
@@ -121,7 +121,7 @@ class PuntingDatapath(Datapath):
         recirc.hold((number,))
         self.on_install = home
         try:
-            packet = parse(frame, port, self.vlan_limit)
+            packet = self.parse(frame, port)
             packet.key |= number << _RECIRC.shift
             self.process(packet, run)
             if run.deferred is not None or run.upcalls is not None:

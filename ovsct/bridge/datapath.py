@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from ovsct.bridge import execute as do
 from ovsct.bridge import odp
 from ovsct.bridge.execute_encap import ENCAPS
 from ovsct.bridge.flow_tables import Effect, FlowTables
+from ovsct.bridge.kernel_form import kernel_mask, seen
 from ovsct.bridge.odp_text import format_actions, format_key
 from ovsct.bridge.police import Policers
 from ovsct.bridge.run import PacketIn, Run
@@ -24,8 +26,9 @@ from ovsct.conntrack.request import Tracker
 from ovsct.errors import OvsctError
 from ovsct.lane import CONTROLLER, Drop, Event, EventKind, Output, StepKind, Via
 from ovsct.openflow.text.flow_text import format_flow
-from ovsct.packet.fields import SLOTS
-from ovsct.packet.packet import VLAN_LIMIT, Packet
+from ovsct.packet.fields import DATAPATH_MASK, SLOTS
+from ovsct.packet.kernel import kernel_packet, reparse
+from ovsct.packet.packet import VLAN_LIMIT, Packet, parse
 
 if TYPE_CHECKING:
     from ovsct.bridge.bridge import Bridge
@@ -72,7 +75,7 @@ class Datapath:
         bridge: translates what no megaflow covers; those that it is joined with do too.
         tracker: the conntrack behind ct actions.
         dialect: ``userspace`` or ``kernel``.
-        vlan_limit: tags that are looked behind when a packet is parsed again.
+        vlan_limit: tags that vswitchd looks behind.
         max_idle: seconds after which an unused megaflow is removed.
 
     `on_install`, if set, is told of every megaflow that comes and says where it is kept;
@@ -93,6 +96,10 @@ class Datapath:
         self.tracker = tracker
         self.vlan_limit = vlan_limit
         self.kernel = dialect == "kernel"
+        self.parse: Callable[[bytes, int], Packet] = (
+            kernel_packet if self.kernel else partial(parse, vlan_limit=vlan_limit)
+        )
+        """The packet that a frame is to this datapath when it comes in on a port."""
         self.bridges = bridge.backer.bridges
         for each in self.bridges:
             each.kernel_queues = each.kernel_masks = self.kernel
@@ -223,13 +230,15 @@ class Datapath:
         for bridge in self.bridges:
             bridge.fdb.expire(run.now)
         version = self._changes.tables
-        translation = translate(self.bridge, packet.key, run.now, trace=run.steps is not None)
+        key = seen(packet.key, self.vlan_limit) if self.kernel else packet.key
+        translation = translate(self.bridge, key, run.now, trace=run.steps is not None)
         if self._changes.tables != version:
             self._changed_at_once = True
         if run.steps is not None:
-            run.note(Via.SLOW, StepKind.UPCALL, format_key(packet.key, packet.key))
+            run.note(Via.SLOW, StepKind.UPCALL, format_key(key, key))
             run.steps.extend(translation.steps)
         flow = translation.megaflow
+        flow.whole_key = packet.key & DATAPATH_MASK
         flow.created = run.now
         flow.first_bytes = len(packet.frame)
         self.install(flow)
@@ -349,6 +358,9 @@ class Datapath:
             self._elsewhere[flow] = None
         if home is not odp.Home.CACHE:
             return home is odp.Home.ELSEWHERE
+        if self.kernel:
+            flow.mask = kernel_mask(flow.whole_key, flow.mask, self.vlan_limit)
+            flow.key = flow.whole_key & flow.mask
         subtables = self._subtables.setdefault(flow.key & _GROUP_MASK, [])
         for mask, flows in subtables:
             if mask == flow.mask:
@@ -549,7 +561,7 @@ class Datapath:
         recirc, last, retagged = argument
         twin = packet if last else packet.fork()
         if retagged:
-            twin.reparse(twin.frame, self.vlan_limit)
+            reparse(twin, twin.frame)
         twin.key = twin.key & ~_RECIRC_MASK | recirc
         if run.depth >= DEFER_LEVEL:
             if run.deferred is None:

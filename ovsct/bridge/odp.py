@@ -216,7 +216,8 @@ class Home(Enum):
 class Megaflow:
     """A datapath flow: packets whose key under `mask` is `key` get `actions`.
 
-    `packet_key` is the whole key of the packet that caused it, which dumps show beside the mask.
+    `packet_key` is the whole key of the packet that caused it, as far as vswitchd saw it;
+    `whole_key` is what the datapath saw of it, which dumps show beside the mask.
 
     `blame` says for every mask bit who put it there; `rules` are the OpenFlow flows that it stands
     for, hit in this order; `looked` are the tables that were looked up, twice the number of each
@@ -236,7 +237,7 @@ class Megaflow:
         "actions", "before", "blame", "buckets", "bytes", "compiled", "counted_bytes",
         "counted_packets", "created", "drop", "effects", "first_bytes", "first_packets", "key",
         "learned", "looked", "mask", "packet_key", "packets", "recirc_ids", "rules", "slow",
-        "tcp_flags", "used",
+        "tcp_flags", "used", "whole_key",
     )  # fmt: skip
 
     def __init__(
@@ -248,7 +249,7 @@ class Megaflow:
         rules: tuple[Flow, ...] = (),
     ) -> None:
         self.key = key & mask
-        self.packet_key = key
+        self.packet_key = self.whole_key = key
         self.mask = mask
         self.actions = actions
         self.blame = blame

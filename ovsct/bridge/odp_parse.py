@@ -167,7 +167,7 @@ def _read_parts(text: str, into: _Key, depth: int) -> None:
     tpid: tuple[int, int] | None = None
     tagged = False
     for name, inner in parts(text):
-        if not inner and name != "encap":
+        if not inner and name not in ("encap", "vlan"):
             continue  # a header that a kernel's flow names without looking at it: eth()
         if _UNKNOWN.fullmatch(f"{name}({inner})"):
             continue
@@ -233,7 +233,7 @@ def _read_tag(inner: str, into: _Key, depth: int, tpid: tuple[int, int] | None) 
     tci_slot, tpid_slot = _TAGS[depth]
     tci = 0 if "cfi=0" in inner else VLAN_PRESENT
     bits = VLAN_PRESENT
-    for part in inner.split(","):
+    for part in inner.split(",") if inner else ():
         name, _, text = part.partition("=")
         if name == "cfi":
             continue

@@ -232,7 +232,9 @@ def format_key(key: int, mask: int) -> str:
         bits = SLOTS[tci_name].get(mask)
         if not (tci & VLAN_PRESENT and bits):
             break
-        parts.append(f"eth_type({SLOTS[tpid_name].get(key):#06x})")
+        # The kernel prints a type of 0 where it does not match on that of a second tag.
+        tpid = SLOTS[tpid_name].get(key & mask if tpid_name == "vlan_tpid1" else key)
+        parts.append(f"eth_type({tpid:#06x})")
         parts.append(_vlan(tci, bits))
         parts.append("encap(")
         closing += ")"
@@ -400,18 +402,19 @@ def format_actions(actions: Sequence[odp.OdpAction]) -> str:
 _FLAG_LETTERS: Final = "FSRP.UEC"
 
 
-def format_megaflow(flow: odp.Megaflow, now: float) -> str:
-    """One line of ``dpctl/dump-flows`` at `now` (seconds)."""
+def format_megaflow(flow: odp.Megaflow, now: float, *, kernel: bool = False) -> str:
+    """One line of ``dpctl/dump-flows`` at `now` (seconds), by a `kernel` or in userspace."""
     if flow.used is None:
         used = "never"
     else:
         used = f"{max(0.0, now - flow.used):.3f}s"
     mask = flow.mask
-    if not _CT_PROTO.get(flow.packet_key):
+    if not _CT_PROTO.get(flow.key if kernel else flow.whole_key):
         # OVS odp_flow_key_from_flow__(): no tuple without a protocol, not even where it is matched.
+        # The kernel asks the key under its mask (net/openvswitch/conntrack.c, ovs_ct_put_key()).
         mask &= ~CT_TUPLE_MASK
     text = (
-        f"{format_key(flow.packet_key, mask)}, packets:{flow.packets}, bytes:{flow.bytes},"
+        f"{format_key(flow.whole_key, mask)}, packets:{flow.packets}, bytes:{flow.bytes},"
         f" used:{used}"
     )
     if flow.tcp_flags:

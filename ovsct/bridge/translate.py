@@ -181,12 +181,8 @@ def _finish_mask(ctx: Context) -> None:
     if not key & _TUNNEL_MASK:
         ctx.unlook(_TUNNEL_MASK)
     outer, _ = VLANS[0]
-    if not ctx.mask & outer.mask:
+    if not ctx.mask & outer.mask and not (ctx.bridge.kernel_masks and key & outer.mask):
         # A datapath flow cannot leave open whether there is a tag (dpif-netdev.c, "wildcarding
-        # the presence of a VLAN tag"); the userspace datapath takes the VID into the bargain. The
-        # kernel skips a mask of nothing and finds the tag's own value in its place, so that all
-        # bits that are set are matched (net/openvswitch/flow_netlink.c, __parse_flow_nlattrs()
-        # and parse_vlan_from_nlattrs()).
-        tag = outer.get(key) if ctx.bridge.kernel_masks else 0
-        ctx.look((tag or 0xFFF | VLAN_PRESENT) << outer.shift)
-
+        # the presence of a VLAN tag"); the userspace datapath takes the VID into the bargain.
+        # What the kernel makes of it, :mod:`ovsct.bridge.kernel_form` tells.
+        ctx.look((0xFFF | VLAN_PRESENT) << outer.shift)

@@ -38,8 +38,12 @@ LEFT_OUT: Final = (
         " (OFPBAC_BAD_SET_ARGUMENT); the model's parser knows of no datapath.",
     ),
     _left(
-        "kernel-hash", r"type=(select|fast_failover|ff)\b|multipath\(|bundle(_load)?\(|debug_rec",
+        "kernel-hash", r"type=(select|fast_failover|ff)\b|multipath\(|bundle(_load)?\(",
         "The kernel hashes packets with a secret of its own.",
+    ),
+    _left(
+        "kernel-debug", r"debug_(recirc|slow)",
+        "A program without --enable-dummy refuses these actions.",
     ),
     _left(
         "kernel-meter", r"\bmeter[:=]|\bsample\(",

@@ -22,6 +22,7 @@ from ovsct.nic.ingress import NicIngress
 from ovsct.nic.pipeline import VLANS_READ, Sent
 from ovsct.nic.profile import Profile, get_profile
 from ovsct.packet.fields import SLOTS
+from ovsct.packet.kernel import reparse
 from ovsct.packet.packet import parse
 from ovsct.tc.text.show import LISTINGS
 
@@ -96,7 +97,7 @@ class HwLane(TcLane):
             self.packet_ins = ()
             return Outcome(done.outputs, done.drop, _BY_HW, steps or ())
         if done.packet.key & _TAGGED:
-            done.packet.reparse(done.packet.frame, self.vlan_limit)
+            reparse(done.packet, done.packet.frame)
         tc.hand(done)
         outcome = super().receive(packet)
         if done.begun:

@@ -15,7 +15,6 @@ from ovsct.errors import InputError
 from ovsct.lane import Arrival, Change, Connection, Drop, Event, LinkChange, Outcome, Via
 from ovsct.openflow.flow import Flow
 from ovsct.openflow.text.flow_mod_text import parse_flow_mod
-from ovsct.packet.packet import parse
 
 _VIA = ((), (Via.DATAPATH,), (Via.SLOW,), (Via.DATAPATH, Via.SLOW))
 
@@ -67,7 +66,7 @@ class OvsLane:
         if len(frame) < 14:
             return Outcome((), Drop.MALFORMED, ())
         run = Run(now, self.trace)
-        self.datapath.process(parse(frame, port, self.vlan_limit), run)
+        self.datapath.process(self.datapath.parse(frame, port), run)
         if run.deferred is not None or run.upcalls is not None:
             self.datapath.finish(run)
         self.packet_ins = run.packet_ins or ()
@@ -118,7 +117,10 @@ class OvsLane:
 
     def dump_flows(self) -> list[str]:
         """The lines of ``ovs-appctl dpctl/dump-flows``."""
-        return [format_megaflow(flow, self.now) for flow in self.datapath.megaflows()]
+        kernel = self.datapath.kernel
+        return [
+            format_megaflow(flow, self.now, kernel=kernel) for flow in self.datapath.megaflows()
+        ]
 
     def flow_stats(self, bridge: Bridge | None = None) -> list[tuple[Flow, int, int]]:
         """Every flow of the tables of `bridge` (None: the first) with its n_packets and n_bytes."""

@@ -34,7 +34,7 @@ from ovsct.lower.text import command_lines, refusal_lines
 from ovsct.lower.to_tc import Lowered, Lowering
 from ovsct.openflow.flow import Flow
 from ovsct.packet.fields import CT_DNAT, CT_SNAT, SLOTS
-from ovsct.packet.packet import parse
+from ovsct.packet.kernel import reparse
 from ovsct.tc.chains import FilterError
 from ovsct.tc.filters import Installed
 from ovsct.tc.ingress import Fate, Result, TcIngress
@@ -132,7 +132,7 @@ class TcLane(OvsLane):
             return Outcome((), Drop.MALFORMED, ())
         self.netfilter.manips = 0
         steps: list[Step] | None = [] if self.trace else None
-        result = self.tc.run(parse(frame, port, self.vlan_limit), port, now, steps=steps)
+        result = self.tc.run(self.datapath.parse(frame, port), port, now, steps=steps)
         if result.fate not in _TO_OVS:
             self.packet_ins = ()
             out = result.outputs
@@ -160,7 +160,7 @@ class TcLane(OvsLane):
         translated the packet.
         """
         packet = result.packet
-        packet.reparse(packet.frame, self.vlan_limit)
+        reparse(packet, packet.frame)
         chain = result.chain if result.fate is Fate.MISS else 0
         packet.key = _RECIRC.put(packet.key, chain)
         entry = packet.conn

@@ -28,7 +28,6 @@ _KEY_BYTES: Final = (KEY_BITS + 7) // 8
 _IN_PORT: Final = SLOTS["in_port"]
 _PROTO: Final = SLOTS["nw_proto"]
 _TYPE: Final = SLOTS["dl_type"]
-_TCI: Final = SLOTS["vlan_tci"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +108,7 @@ class Lowering:
 
     def _lower(self, megaflow: Megaflow) -> Lowered:
         key = megaflow.packet_key
-        match = lower_match(key, megaflow.mask & ~unasked_tag(megaflow), self.capabilities)
+        match = lower_match(key, megaflow.mask, self.capabilities)
         if megaflow.slow is not None:
             raise refuse(Reason.USERSPACE, f"vswitchd handles each packet ({megaflow.slow})")
         check_actions(megaflow.actions, self.ports, self.capabilities)
@@ -137,20 +136,6 @@ class Lowering:
             raise refuse(
                 Reason.RECIRC_SHARING, "the kernel lacks NET_TC_SKB_EXT", bits, jump
             )
-
-
-def unasked_tag(megaflow: Megaflow) -> int:
-    """The bits of a packet's outer tag that no flow looked at: the datapath adds some.
-
-    TC gets masks that leave the whole tag open, but for its being there.
-    """
-    looked = megaflow.mask & _TCI.mask
-    if not looked or not megaflow.packet_key & _TCI.mask:
-        return 0
-    for author, bits in blame(megaflow, _TCI.mask):
-        if bits == looked and author.table is None and author.flow is None:
-            return looked
-    return 0
 
 
 def cookie(megaflow: Megaflow) -> bytes:

@@ -259,7 +259,7 @@ def _ipv4(frame: bytes, key: int, at: int, size: int) -> Packet:
         | frame[at + 1] << _S_TOS
         | frag << _S_FRAG
     )
-    return _transport(frame, key, at, at + header, end, proto, frag)
+    return transport(frame, key, at, at + header, end, proto, frag)
 
 
 _V6_EXTENSIONS: Final = (0, 43, 60)
@@ -285,7 +285,7 @@ def _ipv6(frame: bytes, key: int, at: int, size: int) -> Packet:
         | proto << _S_PROTO
         | frag << _S_FRAG
     )
-    return _transport(frame, key, at, l4, end, proto, frag)
+    return transport(frame, key, at, l4, end, proto, frag)
 
 
 def walk_ipv6(frame: bytes, at: int, end: int) -> tuple[int, int, int] | None:
@@ -322,9 +322,10 @@ def walk_ipv6(frame: bytes, at: int, end: int) -> tuple[int, int, int] | None:
         here += length
 
 
-def _transport(
+def transport(
     frame: bytes, key: int, l3: int, l4: int, end: int, proto: int, frag: int
 ) -> Packet:
+    """The packet with what its transport header says, as far as that lies before `end`."""
     if frag & FRAG_LATER:
         return Packet(frame, key, l3, l4, end)
     size = end - l4

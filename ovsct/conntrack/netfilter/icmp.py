@@ -135,7 +135,8 @@ def _relate(core: Netfilter, packet: Packet, at: int, zone: int, now: int) -> No
     e = core.find(wanted, now)
     if e is None:
         return
-    reply = wanted != e.original
+    # Of a connection to itself the answer's tuple is found first: it was hashed last.
+    reply = wanted == e.reply
     # The error must go where the quoted packet came from, or it is a forgery.
     found = tuples.unpack(e.reply if reply else e.original)
     l3 = packet.l3
