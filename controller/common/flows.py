@@ -252,7 +252,7 @@ class Program:
 
 _OFCTL_NAMES: Final = {
     "ipv4_src": "nw_src", "ipv4_dst": "nw_dst", "arp_op": "arp_op", "icmpv4_type": "icmp_type",
-    "icmpv4_code": "icmp_code", "ipv6_nd_target": "nd_target",
+    "icmpv4_code": "icmp_code", "ipv6_nd_target": "nd_target", "ipv6_nd_tll": "nd_tll",
 }  # fmt: skip
 
 _NXM_NAMES: Final = {
@@ -260,6 +260,7 @@ _NXM_NAMES: Final = {
     "arp_tha": "NXM_NX_ARP_THA", "arp_spa": "NXM_OF_ARP_SPA", "arp_tpa": "NXM_OF_ARP_TPA",
     "eth_src_nxm": "NXM_OF_ETH_SRC", "eth_dst_nxm": "NXM_OF_ETH_DST",
     "arp_spa_nxm": "NXM_OF_ARP_SPA", "arp_tpa_nxm": "NXM_OF_ARP_TPA",
+    "ipv6_src": "NXM_NX_IPV6_SRC", "ipv6_dst": "NXM_NX_IPV6_DST",
     **{f"reg{number}": f"NXM_NX_REG{number}" for number in range(8)},
 }  # fmt: skip
 

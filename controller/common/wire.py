@@ -8,6 +8,7 @@ the zeros.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterator
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any, Final
@@ -46,7 +47,38 @@ class _Padded:
         return repr(self.action)
 
 
+class _SetUnknown(_PARSER.OFPAction):  # type: ignore[misc]
+    """A set_field of a field that the libraries have no name for, written by hand."""
+
+    cls_action_type, cls_action_len = _OFP.OFPAT_SET_FIELD, 16
+
+    def __init__(self, field: str, value: int) -> None:
+        super().__init__()
+        self.field, self.value = field, value
+
+    def serialize(self, buffer: bytearray, offset: int) -> None:
+        header, size = _UNKNOWN_FIELDS[self.field]
+        data = struct.pack("!HHI", self.type, self.len, header)
+        data += self.value.to_bytes(size, "big")
+        # What stands before an action (the head of its instruction) may be written after it.
+        buffer.extend(bytes(max(0, offset - len(buffer))))
+        buffer[offset:] = data.ljust(self.len, b"\0")
+
+    def __repr__(self) -> str:
+        return f"set_field:{self.value}->{self.field}"
+
+
+_UNKNOWN_FIELDS: Final = {"nd_reserved": (0x10000204, 4), "nd_options_type": (0x10000401, 1)}
+"""The OXM header of a field, and its bytes (OVS include/openvswitch/meta-flow.h, ERICOXM_OF)."""
+
+
 # -- actions ------------------------------------------------------------------------------------
+
+
+def _set_field(action: f.SetField) -> Any:
+    if action.field in _UNKNOWN_FIELDS:
+        return _SetUnknown(action.field, int(action.value))
+    return _PARSER.OFPActionSetField(**{action.field: action.value})
 
 
 def _ct(action: f.Ct) -> Any:
@@ -88,7 +120,7 @@ _ACTIONS: Final[dict[type, Callable[[Any], Any]]] = {
     f.OutputRegister: lambda action: _PARSER.NXActionOutputReg(
         ofs_nbits=nicira_ext.ofs_nbits(0, 31), src=action.register, max_len=_MOST_BYTES
     ),
-    f.SetField: lambda action: _PARSER.OFPActionSetField(**{action.field: action.value}),
+    f.SetField: _set_field,
     f.Move: _move,
     f.Ct: _ct,
     f.CtClear: lambda action: _PARSER.NXActionCTClear(),

@@ -2,10 +2,11 @@
 
 | table | decides |
 |---|---|
-| 0 | ARP for the services is answered; what goes to one or comes from a backend is tracked |
+| 0 | who asks for a service's MAC is answered; what goes to it or comes from a backend is tracked |
 | 1 | connections go on to their backend; a new one is given a backend, and keeps it |
 | 2 | what a backend says goes out, under the service's address where a connection knows it |
 | 3 | the backend's MAC, and off as a learning switch would |
+| 4 | the answer to a neighbour solicitation |
 
 A new connection's backend is chosen by a select group, or, with ``sticky: client``, by the low
 bits of the client's address: each of 64 slices of clients belongs to the backend that wins the
@@ -23,17 +24,17 @@ import math
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Address
 from typing import Final
 
 from controller.common import flows as f
-from controller.common.document import Node
-from controller.policy import arp
+from controller.common.document import Address, Node
+from controller.policy.family import Family, family_of, must_be_alike
+from controller.policy.neighbours import answers
+from controller.policy.stage import NEIGHBOUR_DISCOVERY
 
 SECTIONS: Final = ("services",)
-_ENTRY, _CHOOSE, _REPLY, _DELIVER = range(4)
+_ENTRY, _CHOOSE, _REPLY, _DELIVER, _ADVERTISE = range(5)
 _SLICES: Final = 64
-_SLICE_MASK: Final = str(IPv4Address(_SLICES - 1))
 _HEAVIEST: Final = 1000
 _MOST_BACKENDS: Final = 200
 _HIGHEST_GROUP: Final = 0xFFFFFF00
@@ -49,7 +50,7 @@ _TRANSPORT: Final = {
 class Backend:
     """One backend of a service; `port` is the transport port it listens on."""
 
-    address: IPv4Address
+    address: Address
     mac: str
     port: int
     weight: int
@@ -60,18 +61,22 @@ class Service:
     """One service."""
 
     name: str
-    address: IPv4Address
+    address: Address
     mac: str
     protocol: str
     port: int
     by_client: bool
     backends: tuple[Backend, ...]
 
+    @property
+    def family(self) -> Family:
+        """The IP version of its address and its backends'."""
+        return family_of(self.address)
+
     def to(self) -> f.Match:
         """What goes to the service."""
         number, _, destination = _TRANSPORT[self.protocol]
-        match: f.Match = {"eth_type": f.IPV4, "ipv4_dst": str(self.address)}
-        return {**match, "ip_proto": number, destination: self.port}
+        return {**self.family.to(self.address), "ip_proto": number, destination: self.port}
 
     def mark(self, backend: Backend) -> int:
         """The ct_mark of connections to a backend: the same in every run, whatever its weight."""
@@ -105,17 +110,20 @@ class Balancer:
         known = f.Ct(self.zone, table=_CHOOSE, nat=f.Nat())
         reply = f.Ct(self.zone, table=_REPLY, nat=f.Nat())
         for service in self.services:
-            yield arp.answer(_ENTRY, 100, service.mac, service.address, {})
-            to: f.Match = {"eth_type": f.IPV4, "ipv4_dst": str(service.address)}
+            family = service.family
+            yield from answers(_ENTRY, _ADVERTISE, 110, service.mac, service.address, {})
+            if family.eth_type == f.IPV6:
+                yield from _discovery()
+            to = family.to(service.address)
             yield f.flow(_ENTRY, 100, service.to(), known)
-            yield f.flow(_ENTRY, 100, {**to, "ip_proto": f.ICMP}, known)  # errors
+            yield f.flow(_ENTRY, 100, {**to, "ip_proto": family.icmp}, known)  # errors
             yield f.flow(_ENTRY, 90, to)
             number, source, _ = _TRANSPORT[service.protocol]
             for backend in service.backends:
-                from_: f.Match = {"eth_type": f.IPV4, "ipv4_src": str(backend.address)}
+                from_ = family.from_(backend.address)
                 match: f.Match = {**from_, "ip_proto": number, source: backend.port}
                 yield f.flow(_ENTRY, 80, match, reply)
-                yield f.flow(_ENTRY, 80, {**from_, "ip_proto": f.ICMP}, reply)
+                yield f.flow(_ENTRY, 80, {**from_, "ip_proto": family.icmp}, reply)
 
     def _choose(self) -> Iterator[f.Flow]:
         yield f.flow(_CHOOSE, 0, {})
@@ -133,7 +141,7 @@ class Balancer:
                 again: f.Match = {**new, "ct_mark": service.mark(backend)}
                 give = self._give(service, backend)
                 yield f.flow(_CHOOSE, 85, {**again, **service.to()}, give)
-                there: f.Match = {"eth_type": f.IPV4, "ipv4_dst": str(backend.address)}
+                there = service.family.to(backend.address)
                 yield f.flow(_CHOOSE, 85, {**again, **there}, goto=_DELIVER)
             if not _available(service):
                 continue
@@ -141,10 +149,11 @@ class Balancer:
             if not service.by_client:
                 yield f.flow(_CHOOSE, 80, match, f.ToGroup(self._group_of(service)))
                 continue
+            address = type(service.address)
             for number in range(_SLICES):
-                clients: f.Value = (str(IPv4Address(number)), _SLICE_MASK)
+                clients: f.Value = (str(address(number)), str(address(_SLICES - 1)))
                 give = self._give(service, service.winner(number))
-                yield f.flow(_CHOOSE, 80, {**match, "ipv4_src": clients}, give)
+                yield f.flow(_CHOOSE, 80, {**match, service.family.source: clients}, give)
 
     def _give(self, service: Service, backend: Backend) -> f.Ct:
         """The action that gives a new connection to a backend."""
@@ -181,9 +190,16 @@ class Balancer:
         yield f.flow(_DELIVER, 0, {})
         for service in self.services:
             for backend in service.backends:
-                match: f.Match = {"eth_type": f.IPV4, "ipv4_dst": str(backend.address)}
+                match = service.family.to(backend.address)
                 to = f.SetField("eth_dst", backend.mac)
                 yield f.flow(_DELIVER, 100, match, to, f.Output(f.NORMAL))
+
+
+def _discovery() -> Iterator[f.Flow]:
+    """Neighbour discovery of others is switched, and no matter of conntrack."""
+    for kind in NEIGHBOUR_DISCOVERY:
+        match: f.Match = {"eth_type": f.IPV6, "ip_proto": f.ICMPV6, "icmpv6_type": kind}
+        yield f.flow(_ENTRY, 105, match, f.Output(f.NORMAL))
 
 
 def _available(service: Service) -> list[Backend]:
@@ -209,7 +225,7 @@ def parse(document: Node) -> Balancer:
 
 def _check(items: tuple[Node, ...], services: tuple[Service, ...]) -> None:
     taken: dict[object, str] = {}
-    macs: dict[IPv4Address, str] = {}
+    macs: dict[Address, str] = {}
     virtual = {service.address for service in services}
     for item, service in zip(items, services, strict=True):
         place = f"{service.protocol} port {service.port} of {service.address}"
@@ -222,6 +238,7 @@ def _check(items: tuple[Node, ...], services: tuple[Service, ...]) -> None:
             if macs.setdefault(address, mac) != mac:
                 item.fail(f"{address} has the MAC {macs[address]} elsewhere, not {mac}")
         for backend in service.backends:
+            must_be_alike(item, service.address, backend.address)
             if backend.address in virtual:
                 item.fail(f"the backend {backend.address} is a service's address")
 
@@ -241,7 +258,7 @@ def _service(name: str, item: Node) -> Service:
     choices = {"connection": False, "client": True}
     return Service(
         name,
-        _address(fields["address"]),
+        fields["address"].as_address(),
         fields["mac"].as_mac(),
         fields["protocol"].as_choice({each: each for each in _TRANSPORT}),
         fields["port"].as_integer(1, 65535),
@@ -253,15 +270,8 @@ def _service(name: str, item: Node) -> Service:
 def _backend(node: Node) -> Backend:
     fields = node.as_mapping(("address", "mac", "port"), ("weight",))
     return Backend(
-        _address(fields["address"]),
+        fields["address"].as_address(),
         fields["mac"].as_mac(),
         fields["port"].as_integer(1, 65535),
         fields["weight"].as_integer(0, _HEAVIEST) if "weight" in fields else 100,
     )
-
-
-def _address(node: Node) -> IPv4Address:
-    address = node.as_address()
-    if not isinstance(address, IPv4Address):
-        node.fail(f"{address} is no IPv4 address: IPv6 services are not supported")
-    return address

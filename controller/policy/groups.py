@@ -16,11 +16,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_network
+from ipaddress import IPv4Address, ip_network
 from typing import Final
 
 from controller.common import flows as f
 from controller.common.document import Address, Network, Node
+from controller.policy.family import link_local
 from controller.policy.matches import SERVICE_KEYS, Service, pairs, read_networks, read_service
 from controller.policy.stage import HIGHEST, Stage
 
@@ -67,7 +68,7 @@ class Member:
         """Its addresses of one IP version; for IPv6 also the link-local one of its MAC."""
         own = [address for address in self.addresses if address.version == version]
         if version == 6 and own:
-            local = _link_local(self.mac)
+            local = link_local(self.mac)
             own += [local] if local not in own else []
         return own
 
@@ -190,13 +191,6 @@ def _neighbour_messages(member: Member) -> Iterator[f.Match]:
     for target in member.owns(6):  # duplicate address detection of RFC 4862
         match: f.Match = {"ipv6_src": "::", "icmpv6_type": _SOLICIT, "ipv6_nd_target": str(target)}
         yield {**icmp, **match}
-
-
-def _link_local(mac: str) -> IPv6Address:
-    """The link-local address of a MAC (RFC 4291, appendix A)."""
-    parts = bytes.fromhex(mac.replace(":", ""))
-    interface = bytes((parts[0] ^ 2, *parts[1:3], 0xFF, 0xFE, *parts[3:]))
-    return IPv6Network("fe80::/64")[int.from_bytes(interface, "big")]
 
 
 # -- reading -------------------------------------------------------------------------------------

@@ -1,15 +1,16 @@
-"""The NAT gateway's policy: a router between two IPv4 networks that translates what passes.
+"""The NAT gateway's policy: a router between two networks that translates what passes.
 
 | table | decides |
 |---|---|
-| 0 | ARP for the gateway's own addresses is answered; IP to its MACs goes through conntrack |
+| 0 | ARP and neighbour discovery for the gateway are answered; IP to its MACs is tracked |
 | 1 | connections that a rule made go on, translated; new ones get the rule that fits them |
 | 2 | to which neighbour: the next hop's MAC, one off the TTL, and out |
+| 3 | the answer to a neighbour solicitation |
 
 Each connection carries in its ct_mark the number of the rule that made it, and passes only while
 the policy has that rule: take a floating address away, or point it elsewhere, and its connections
 end. What no rule translates is dropped; so is what one inside host sends to an outside address of
-the gateway (no hairpin).
+the gateway (no hairpin). Both IP versions go the same way, each within itself.
 """
 
 from __future__ import annotations
@@ -17,28 +18,56 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import (
+    IPv4Interface,
+    IPv6Interface,
+    IPv6Network,
+    ip_interface,
+    ip_network,
+)
 from typing import Final, TypeAlias
 
 from controller.common import flows as f
-from controller.common.document import Node, PortRange
-from controller.policy import arp
+from controller.common.document import Address, Network, Node, PortRange
+from controller.policy.family import FAMILIES, Family, family_of, link_local, must_be_alike
+from controller.policy.neighbours import answers
 
 SECTIONS: Final = ("neighbours", "floating", "dnat", "snat")
-_ENTRY, _TRANSLATE, _ROUTE = range(3)
+_ENTRY, _TRANSLATE, _ROUTE, _ADVERTISE = range(4)
 _HIGHEST_PORT: Final = 0xFEFF
 _TRANSPORT: Final = {"tcp": (f.TCP, "tcp_dst"), "udp": (f.UDP, "udp_dst")}
 _FIRST_SNAT: Final = 20000
+_DISCOVERY: Final = (133, 134, 135, 136, 137)
+_LINK_LOCAL: Final = IPv6Network("fe80::/10")
+
+Interface: TypeAlias = "IPv4Interface | IPv6Interface"
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One of the gateway's two interfaces."""
+    """One of the gateway's two interfaces, with an address of one IP version or one of each."""
 
     port: int
     mac: str
-    address: IPv4Address
-    network: IPv4Network
+    interfaces: tuple[Interface, ...]
+
+    @property
+    def families(self) -> list[Family]:
+        """The IP versions that it speaks."""
+        return [family_of(each.ip) for each in self.interfaces]
+
+    @property
+    def networks(self) -> list[Network]:
+        """The prefixes on its link."""
+        return [each.network for each in self.interfaces]
+
+    def network(self, version: int) -> Network | None:
+        """The prefix of one IP version, if it has one."""
+        return next((each for each in self.networks if each.version == version), None)
+
+    def holds(self, address: Address) -> bool:
+        """Whether the address is on its link."""
+        return any(address in network for network in self.networks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +75,7 @@ class Neighbour:
     """A host on either side, or the outside gateway."""
 
     name: str
-    address: IPv4Address
+    address: Address
     mac: str
 
 
@@ -55,8 +84,8 @@ class Floating:
     """An outside address that stands for an inside one, both ways."""
 
     name: str
-    outside: IPv4Address
-    inside: IPv4Address
+    outside: Address
+    inside: Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +94,9 @@ class Dnat:
 
     name: str
     protocol: str
-    address: IPv4Address
+    address: Address
     port: int
-    to: IPv4Address
+    to: Address
     to_port: int
 
 
@@ -76,8 +105,8 @@ class Snat:
     """An outside address, and ports of it, that inside hosts share."""
 
     name: str
-    source: IPv4Network
-    address: IPv4Address
+    source: Network
+    address: Address
     ports: PortRange | None
 
 
@@ -91,7 +120,7 @@ class Gateway:
     zone: int
     inside: Side
     outside: Side
-    next_hop: IPv4Address | None
+    next_hops: tuple[Address, ...]
     neighbours: tuple[Neighbour, ...]
     floating: tuple[Floating, ...]
     dnat: tuple[Dnat, ...]
@@ -101,23 +130,33 @@ class Gateway:
         """The flows."""
         return f.Program((*self._entry(), *self._translate(), *self._route()))
 
-    def outside_addresses(self) -> list[IPv4Address]:
-        """What the gateway answers ARP for outside."""
-        found = [self.outside.address]
+    def outside_addresses(self) -> list[Address]:
+        """What the gateway answers for outside."""
+        found: list[Address] = [each.ip for each in self.outside.interfaces]
         found += [each.outside for each in self.floating]
         found += [each.address for each in self.dnat]
         found += [each.address for each in self.snat]
         return list(dict.fromkeys(found))
 
+    # -- entry ------------------------------------------------------------------------------------
+
     def _entry(self) -> Iterator[f.Flow]:
         yield f.flow(_ENTRY, 0, {})
-        undo = f.Ct(self.zone, table=_TRANSLATE, nat=f.Nat())
-        sides = ((self.inside, [self.inside.address]), (self.outside, self.outside_addresses()))
-        for side, addresses in sides:
-            for address in addresses:
-                yield arp.answer(_ENTRY, 100, side.mac, address, {"in_port": side.port})
-            match: f.Match = {"in_port": side.port, "eth_type": f.IPV4, "eth_dst": side.mac}
-            yield f.flow(_ENTRY, 90, match, undo)
+        inside: list[Address] = [each.ip for each in self.inside.interfaces]
+        yield from self._enter(self.inside, inside)
+        yield from self._enter(self.outside, self.outside_addresses())
+
+    def _enter(self, side: Side, addresses: list[Address]) -> Iterator[f.Flow]:
+        port: f.Match = {"in_port": side.port}
+        here: f.Match = {**port, "eth_dst": side.mac}
+        for family in side.families:
+            if family.eth_type == f.IPV6:
+                addresses = [*addresses, link_local(side.mac)]
+                yield from _on_the_link_only(here)
+            track = f.Ct(self.zone, table=_TRANSLATE, nat=f.Nat())
+            yield f.flow(_ENTRY, 90, {**here, **family.ip}, track)
+        for address in dict.fromkeys(addresses):
+            yield from answers(_ENTRY, _ADVERTISE, 100, side.mac, address, port, router=True)
 
     # -- translation ------------------------------------------------------------------------------
 
@@ -129,25 +168,21 @@ class Gateway:
         for rule in rules:
             known: f.Match = {"ct_state": f.ct_state("+trk-new"), "ct_mark": _mark(rule)}
             yield f.flow(table, 30000, known, goto=_ROUTE)
-        new: f.Match = {"ct_state": f.ct_state("+trk+new-rel"), "eth_type": f.IPV4}
-        out = {**new, "in_port": self.inside.port}
-        into = {**new, "in_port": self.outside.port}
-        kept = [self.inside.network, *map(IPv4Network, self.outside_addresses())]
+        new: f.Match = {"ct_state": f.ct_state("+trk+new-rel")}
+        out: f.Match = {**new, "in_port": self.inside.port}
+        into: f.Match = {**new, "in_port": self.outside.port}
+        kept = [*self.inside.networks, *map(ip_network, self.outside_addresses())]
         for network in dict.fromkeys(kept):
-            yield f.flow(table, 25000, {**out, "ipv4_dst": network})
+            yield f.flow(table, 25000, {**out, **family_of(network).to(network)})
         for pair in self.floating:
-            inside, outside = str(pair.inside), str(pair.outside)
-            away, home = f.Nat("src", outside), f.Nat("dst", inside)
-            yield from self._commit(22000, {**out, "ipv4_src": inside}, away, pair)
-            yield from self._commit(21000, {**into, "ipv4_dst": outside}, home, pair)
+            family = family_of(pair.inside)
+            away, home = f.Nat("src", str(pair.outside)), f.Nat("dst", str(pair.inside))
+            yield from self._commit(22000, {**out, **family.from_(pair.inside)}, away, pair)
+            yield from self._commit(21000, {**into, **family.to(pair.outside)}, home, pair)
         for door in self.dnat:
             protocol, name = _TRANSPORT[door.protocol]
-            match: f.Match = {
-                **into,
-                "ipv4_dst": str(door.address),
-                "ip_proto": protocol,
-                name: door.port,
-            }
+            there = {**into, **family_of(door.address).to(door.address)}
+            match: f.Match = {**there, "ip_proto": protocol, name: door.port}
             to = f.Nat("dst", str(door.to), ports=(door.to_port, door.to_port))
             yield from self._commit(22000, match, to, door)
         for number, pool in enumerate(self.snat):
@@ -162,25 +197,35 @@ class Gateway:
         # What follows before there is an answer is +new still. The kernel's conntrack leaves it
         # to the commit to translate that; OVS's own has done so already when it comes here.
         common = {name: match[name] for name in ("ct_state", "eth_type", "in_port")}
-        side = "ipv4_src" if nat.kind == "src" else "ipv4_dst"
+        family = FAMILIES[6 if match["eth_type"] == f.IPV6 else 4]
+        side = family.source if nat.kind == "src" else family.destination
         again: f.Match = {**common, "ct_mark": _mark(rule), side: nat.first}
         yield f.flow(_TRANSLATE, 24000, again, goto=_ROUTE)
 
     # -- routing ----------------------------------------------------------------------------------
 
     def _route(self) -> Iterator[f.Flow]:
-        ip: f.Match = {"eth_type": f.IPV4}
         for neighbour in self.neighbours:
+            to = family_of(neighbour.address).to(neighbour.address)
             for side in (self.inside, self.outside):
-                if neighbour.address in side.network:
-                    match: f.Match = {**ip, "ipv4_dst": str(neighbour.address)}
-                    yield f.flow(_ROUTE, 100, match, *_send(side, neighbour.mac))
+                if side.holds(neighbour.address):
+                    yield f.flow(_ROUTE, 100, to, *_send(side, neighbour.mac))
         for side in (self.inside, self.outside):  # on the link, but no neighbour that is known
-            yield f.flow(_ROUTE, 50, {**ip, "ipv4_dst": side.network})
-        if self.next_hop is not None:
-            macs = {neighbour.address: neighbour.mac for neighbour in self.neighbours}
-            yield f.flow(_ROUTE, 10, ip, *_send(self.outside, macs[self.next_hop]))
+            for network in side.networks:
+                yield f.flow(_ROUTE, 50, family_of(network).to(network))
+        macs = {neighbour.address: neighbour.mac for neighbour in self.neighbours}
+        for hop in self.next_hops:
+            yield f.flow(_ROUTE, 10, family_of(hop).ip, *_send(self.outside, macs[hop]))
         yield f.flow(_ROUTE, 0, {})
+
+
+def _on_the_link_only(here: f.Match) -> Iterator[f.Flow]:
+    """IPv6 that a router must not pass on: link-local addresses, and neighbour discovery."""
+    ip: f.Match = {**here, "eth_type": f.IPV6}
+    yield f.flow(_ENTRY, 95, {**ip, "ipv6_src": _LINK_LOCAL})
+    yield f.flow(_ENTRY, 95, {**ip, "ipv6_dst": _LINK_LOCAL})
+    for kind in _DISCOVERY:
+        yield f.flow(_ENTRY, 95, {**ip, "ip_proto": f.ICMPV6, "icmpv6_type": kind})
 
 
 def _send(side: Side, mac: str) -> tuple[f.Action, ...]:
@@ -192,8 +237,9 @@ def _send(side: Side, mac: str) -> tuple[f.Action, ...]:
     )
 
 
-def _from(network: IPv4Network) -> f.Match:
-    return {"ipv4_src": network} if network.prefixlen else {}
+def _from(network: Network) -> f.Match:
+    family = family_of(network)
+    return family.from_(network) if network.prefixlen else family.ip
 
 
 def _mark(rule: Rule) -> int:
@@ -214,13 +260,15 @@ def parse(document: Node) -> Gateway:
     inside, outside = _side(fields["inside"]), _side(fields["outside"])
     if inside.port == outside.port:
         fields["outside"].fail("the port is that of the inside already")
-    if inside.network.overlaps(outside.network):
-        fields["outside"].fail(f"{outside.network} overlaps {inside.network} of the inside")
+    for network in inside.networks:
+        other = outside.network(network.version)
+        if other is not None and network.overlaps(other):
+            fields["outside"].fail(f"{other} overlaps {network} of the inside")
     gateway = Gateway(
         fields["zone"].as_integer(1, 65535) if "zone" in fields else 1,
         inside,
         outside,
-        _address(fields["gateway"]) if "gateway" in fields else None,
+        tuple(node.as_address() for node in _next_hops(fields)),
         fields["neighbours"].named_items(_neighbour) if "neighbours" in fields else (),
         fields["floating"].named_items(_floating) if "floating" in fields else (),
         fields["dnat"].named_items(_dnat) if "dnat" in fields else (),
@@ -230,28 +278,33 @@ def parse(document: Node) -> Gateway:
     return gateway
 
 
+def _next_hops(fields: dict[str, Node]) -> tuple[Node, ...]:
+    return fields["gateway"].as_list() if "gateway" in fields else ()
+
+
 def _check(fields: dict[str, Node], gateway: Gateway) -> None:
+    inside, outside = gateway.inside, gateway.outside
     known = {neighbour.address for neighbour in gateway.neighbours}
-    if gateway.next_hop is not None:
-        _must_be_in(fields["gateway"], gateway.next_hop, gateway.outside.network)
-        _must_be_known(fields["gateway"], gateway.next_hop, known)
-    taken: dict[object, str] = {gateway.outside.address: "the gateway"}
-    owned: dict[object, str] = {
-        gateway.inside.address: "the gateway",
-        gateway.outside.address: "the gateway",
-    }
+    for node, hop in zip(_next_hops(fields), gateway.next_hops, strict=True):
+        _must_be_on(node, hop, outside, "outside")
+        _must_be_known(node, hop, known)
+    if len({hop.version for hop in gateway.next_hops}) < len(gateway.next_hops):
+        fields["gateway"].fail("one gateway of each IP version at most")
+    own = [each.ip for side in (inside, outside) for each in side.interfaces]
+    taken: dict[object, str] = {each.ip: "the gateway" for each in outside.interfaces}
+    owned: dict[object, str] = dict.fromkeys(own, "the gateway")
     for neighbour, item in zip(gateway.neighbours, _items(fields, "neighbours"), strict=True):
         _must_be_new(item, neighbour.address, neighbour.name, owned)
-        if neighbour.address not in gateway.inside.network:
-            _must_be_in(item, neighbour.address, gateway.outside.network)
+        if not inside.holds(neighbour.address):
+            _must_be_on(item, neighbour.address, outside, "outside")
     for each, item in zip(gateway.floating, _items(fields, "floating"), strict=True):
-        _must_be_in(item, each.inside, gateway.inside.network)
+        _must_be_on(item, each.inside, inside, "inside")
         _must_be_known(item, each.inside, known)
         _must_be_new(item, each.outside, each.name, taken)
         _must_be_new(item, f"inside {each.inside}", each.name, taken)
     floating = {each.outside: each.name for each in gateway.floating}
     for rule, item in zip(gateway.dnat, _items(fields, "dnat"), strict=True):
-        _must_be_in(item, rule.to, gateway.inside.network)
+        _must_be_on(item, rule.to, inside, "inside")
         _must_be_known(item, rule.to, known)
         place = f"{rule.protocol} port {rule.port} of {rule.address}"
         _must_be_new(item, place, rule.name, taken)
@@ -260,18 +313,28 @@ def _check(fields: dict[str, Node], gateway: Gateway) -> None:
     for address, item in zip(shared, items, strict=True):
         if address in floating:
             item.fail(f"{address} is the floating address {floating[address]!r}")
+    for address, item in zip(
+        [*(each.outside for each in gateway.floating), *shared],
+        [*_items(fields, "floating"), *items],
+        strict=True,
+    ):
+        if outside.network(address.version) is None:
+            item.fail(f"the outside has no {family_of(address).name} address, as {address} is")
 
 
 def _items(fields: dict[str, Node], section: str) -> tuple[Node, ...]:
     return fields[section].as_list() if section in fields else ()
 
 
-def _must_be_in(node: Node, address: IPv4Address, network: IPv4Network) -> None:
+def _must_be_on(node: Node, address: Address, side: Side, name: str) -> None:
+    network = side.network(address.version)
+    if network is None:
+        node.fail(f"the {name} has no {family_of(address).name} address, as {address} is")
     if address not in network:
         node.fail(f"{address} is not in {network}")
 
 
-def _must_be_known(node: Node, address: IPv4Address, known: set[IPv4Address]) -> None:
+def _must_be_known(node: Node, address: Address, known: set[Address]) -> None:
     if address not in known:
         node.fail(f"no neighbour has the address {address}")
 
@@ -282,56 +345,59 @@ def _must_be_new(node: Node, thing: object, name: str, taken: dict[object, str])
     taken[thing] = name
 
 
-def _address(node: Node) -> IPv4Address:
-    address = node.as_address()
-    if not isinstance(address, IPv4Address):
-        node.fail(f"{address} is no IPv4 address")
-    return address
-
-
 def _side(node: Node) -> Side:
     fields = node.as_mapping(("port", "mac", "address"), ())
-    text, slash, length = fields["address"].as_text().partition("/")
-    try:
-        address = IPv4Address(text)
-        network = IPv4Network((text, int(length)), strict=False)
-    except ValueError:
-        fields["address"].fail(
-            f"{text}{slash}{length} is no IPv4 address with its prefix length, as 10.0.0.1/24"
-        )
+    nodes = fields["address"].as_list()
+    interfaces = tuple(_interface(each) for each in nodes)
+    if not nodes or len({each.version for each in interfaces}) < len(nodes):
+        fields["address"].fail("one address, or one of each IP version")
     port = fields["port"].as_integer(1, _HIGHEST_PORT)
-    return Side(port, fields["mac"].as_mac(), address, network)
+    return Side(port, fields["mac"].as_mac(), interfaces)
+
+
+def _interface(node: Node) -> Interface:
+    text = node.as_text()
+    try:
+        found = ip_interface(text)
+    except ValueError:
+        found = None
+    if found is None or not text.partition("/")[2].isdecimal():
+        node.fail(f"{text} is no IP address with its prefix length, as 10.0.0.1/24")
+    return found
 
 
 def _neighbour(name: str, item: Node) -> Neighbour:
     fields = item.as_mapping(("name", "address", "mac"), ())
-    return Neighbour(name, _address(fields["address"]), fields["mac"].as_mac())
+    return Neighbour(name, fields["address"].as_address(), fields["mac"].as_mac())
 
 
 def _floating(name: str, item: Node) -> Floating:
     fields = item.as_mapping(("name", "outside", "inside"), ())
-    return Floating(name, _address(fields["outside"]), _address(fields["inside"]))
+    pair = Floating(name, fields["outside"].as_address(), fields["inside"].as_address())
+    must_be_alike(item, pair.outside, pair.inside)
+    return pair
 
 
 def _dnat(name: str, item: Node) -> Dnat:
     fields = item.as_mapping(("name", "protocol", "address", "port", "to"), ("to_port",))
     port = fields["port"].as_integer(1, 65535)
-    return Dnat(
+    door = Dnat(
         name,
         fields["protocol"].as_choice({each: each for each in _TRANSPORT}),
-        _address(fields["address"]),
+        fields["address"].as_address(),
         port,
-        _address(fields["to"]),
+        fields["to"].as_address(),
         fields["to_port"].as_integer(1, 65535) if "to_port" in fields else port,
     )
+    must_be_alike(item, door.address, door.to)
+    return door
 
 
 def _snat(name: str, item: Node) -> Snat:
     fields = item.as_mapping(("name", "from", "address"), ("ports",))
-    source = fields["from"].as_network()
-    if not isinstance(source, IPv4Network):
-        fields["from"].fail(f"{source} is no IPv4 prefix")
     ports = fields["ports"].as_port_range() if "ports" in fields else None
     if ports is not None and ports[0] == 0:
         fields["ports"].fail("port 0 is none to translate to")
-    return Snat(name, source, _address(fields["address"]), ports)
+    pool = Snat(name, fields["from"].as_network(), fields["address"].as_address(), ports)
+    must_be_alike(item, pool.source, pool.address)
+    return pool

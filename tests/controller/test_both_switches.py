@@ -28,7 +28,7 @@ SCENARIOS: dict[str, tuple[str, Callable[..., None]]] = {
     "stateful_firewall": ("", test_stateful_firewall.whole),
     "security_groups": (test_security_groups.POLICY, test_security_groups.whole),
     "nat_gateway": (test_nat_gateway.POLICY, test_nat_gateway.whole),
-    "load_balancer": (test_load_balancer.POLICY, test_load_balancer.whole),
+    "load_balancer": (test_load_balancer.POLICY + test_load_balancer.SIX, test_load_balancer.whole),
 }
 
 

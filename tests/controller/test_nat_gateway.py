@@ -10,7 +10,7 @@ import pytest
 from controller.common.document import PolicyError, load
 from controller.policy import nat
 from ovsct.oracle.real_ovs import RealOvs
-from ovsct.packet.build import arp, icmp_echo, icmp_error, tcp, udp
+from ovsct.packet.build import arp, icmp_echo, icmp_error, neighbour, tcp, udp
 from tests.controller.pair import Pair
 from tests.controller.rig import LIBRARIES, Bench, Library, benches, meaning
 
@@ -34,6 +34,23 @@ dnat:
 snat:
   - {{name: fixed, from: 10.0.0.3, address: 203.0.113.3, ports: 20000}}
   - {{name: rest, from: 10.0.0.0/24, address: 203.0.113.1}}
+"""
+SIX = """
+zone: 7
+inside: {port: 1, mac: "02:00:00:00:01:fe", address: [10.0.0.254/24, "fd00::fe/64"]}
+outside: {port: 2, mac: "02:00:00:00:02:fe", address: [203.0.113.1/24, "2001:db8:f::1/64"]}
+gateway: [203.0.113.254, "2001:db8:f::fe"]
+neighbours:
+  - {name: h1, address: "fd00::1", mac: "02:00:00:00:00:01"}
+  - {name: h2, address: "fd00::2", mac: "02:00:00:00:00:02"}
+  - {name: isp, address: 203.0.113.254, mac: "02:00:00:00:00:fe"}
+  - {name: isp6, address: "2001:db8:f::fe", mac: "02:00:00:00:00:fe"}
+floating:
+  - {name: f1, outside: "2001:db8:f::10", inside: "fd00::1"}
+dnat:
+  - {name: web, protocol: tcp, address: "2001:db8:f::1", port: 8080, to: "fd00::2", to_port: 80}
+snat:
+  - {name: rest, from: "fd00::/64", address: "2001:db8:f::1"}
 """
 H1, H2, ISP = "02:00:00:00:00:01", "02:00:00:00:00:02", "02:00:00:00:00:fe"
 IN, OUT = "02:00:00:00:01:fe", "02:00:00:00:02:fe"
@@ -75,6 +92,11 @@ def whole(bench: Bench | Pair) -> None:
     _nothing_else_passes(bench)
     _errors_come_translated(bench)
     _a_floating_address_taken_away_ends_its_connections(bench)
+    bench.rest("PUT", "/v1/policy", SIX)
+    _answers_neighbour_solicitations(bench)
+    _ipv6_is_translated(bench)
+    _ipv6_errors_come_translated(bench)
+    _what_is_for_the_link_stays_there(bench)
     assert bench.differences == []
     shown = bench.controller.do("GET", "/v1/flows")["flows"]
     assert meaning(shown) == meaning(bench.dump("flows"))
@@ -181,16 +203,75 @@ def _a_floating_address_taken_away_ends_its_connections(bench: Bench | Pair) -> 
     assert bench.ports(2, back) == [1]
 
 
+FAR6, F6, OUT6 = "2001:db8:99::9", "2001:db8:f::10", "2001:db8:f::1"
+
+
+def _answers_neighbour_solicitations(bench: Bench | Pair) -> None:
+    flags = {"advert": True, "flags": 0xE0000000}
+    for port, asker, mac, own, addresses in (
+        (1, "fd00::1", H1, IN, ["fd00::fe", "fe80::ff:fe00:1fe"]),
+        (2, "2001:db8:f::fe", ISP, OUT, [OUT6, F6, "fe80::ff:fe00:2fe"]),
+    ):
+        for address in addresses:
+            ask = neighbour(asker, "ff02::1:ff00:1", address, eth_src=mac)
+            told = neighbour(address, asker, address, **flags, eth_src=own, eth_dst=mac)
+            assert bench.send(port, ask) == [(port, told)]
+        assert bench.ports(port, neighbour("::", "ff02::1:ff00:1", addresses[0], address="")) == []
+        assert bench.ports(port, neighbour(asker, "ff02::1:ff00:1", "fd00::99", eth_src=mac)) == []
+    assert bench.ports(1, neighbour("fd00::1", "ff02::1:ff00:1", F6, eth_src=H1)) == []
+
+
+def _ipv6_is_translated(bench: Bench | Pair) -> None:
+    there = udp("fd00::1", FAR6, 1000, 53, **FROM_H1)
+    for _ in range(2):
+        assert bench.send(1, there) == [(2, udp(F6, FAR6, 1000, 53, **TO_ISP))]
+    back = udp(FAR6, F6, 53, 1000, **FROM_ISP)
+    assert bench.send(2, back) == [(1, udp(FAR6, "fd00::1", 53, 1000, **TO_H1))]
+    ping = icmp_echo(FAR6, F6, **FROM_ISP)
+    assert bench.send(2, ping) == [(1, icmp_echo(FAR6, "fd00::1", **TO_H1))]
+    ((port, frame),) = bench.send(1, tcp("fd00::2", FAR6, 25000, 443, "S", **FROM_H2))
+    assert (port, frame) == (2, tcp(OUT6, FAR6, 25000, 443, "S", **TO_ISP))
+    back = tcp(FAR6, OUT6, 443, 25000, "SA", seq=4, ack=1, **FROM_ISP)
+    seen = tcp(FAR6, "fd00::2", 443, 25000, "SA", seq=4, ack=1, **TO_H2)
+    assert bench.send(2, back) == [(1, seen)]
+    inwards = tcp(FAR6, OUT6, 5000, 8080, "S", **FROM_ISP)
+    assert bench.send(2, inwards) == [(1, tcp(FAR6, "fd00::2", 5000, 80, "S", **TO_H2))]
+    answer = tcp("fd00::2", FAR6, 80, 5000, "SA", seq=1, ack=1, **FROM_H2)
+    assert bench.send(1, answer) == [(2, tcp(OUT6, FAR6, 8080, 5000, "SA", seq=1, ack=1, **TO_ISP))]
+
+
+def _ipv6_errors_come_translated(bench: Bench | Pair) -> None:
+    sent = udp(F6, FAR6, 1000, 53, **TO_ISP)
+    inner = udp("fd00::1", FAR6, 1000, 53, **TO_ISP)
+    (out,) = bench.send(2, icmp_error(sent, src="2001:db8:98::1", **FROM_ISP))
+    assert out == (1, icmp_error(inner, src="2001:db8:98::1", **TO_H1))
+
+
+def _what_is_for_the_link_stays_there(bench: Bench | Pair) -> None:
+    for frame in (
+        udp("fe80::1", FAR6, 1, 53, **FROM_H1),
+        udp("fd00::1", "fe80::2", 1, 53, **FROM_H1),
+        neighbour("fd00::1", FAR6, FAR6, **FROM_H1),
+        neighbour("fd00::1", "fd00::fe", "fd00::1", advert=True, **FROM_H1),
+        tcp("fd00::2", F6, 1, 22, "S", **FROM_H2),  # no hairpin
+        tcp("fd00::2", "fd00::1", 1, 22, "S", **FROM_H2),
+        udp("10.0.0.1", FAR, 1000, 53, **FROM_H1),  # no rule has IPv4 now
+    ):
+        assert bench.ports(1, frame) == []
+    assert bench.ports(2, tcp(FAR6, OUT6, 1, 22, "S", **FROM_ISP)) == []
+    assert bench.ports(2, tcp(FAR6, "fd00::2", 1, 80, "S", **FROM_ISP)) == []
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("", "missing inside, outside"),
-        (SIDES.replace("203.0.113.1/24", "203.0.113.1"), "no IPv4 address with its prefix length"),
+        (SIDES.replace("203.0.113.1/24", "203.0.113.1"), "no IP address with its prefix length"),
         (SIDES.replace("203.0.113.1/24", "10.0.0.1/8"), "overlaps 10.0.0.0/24 of the inside"),
         (SIDES.replace("port: 2", "port: 1"), "the port is that of the inside already"),
         (SIDES + "gateway: 203.0.113.254", "no neighbour has the address 203.0.113.254"),
         (SIDES + "gateway: 10.0.0.2", "10.0.0.2 is not in 203.0.113.0/24"),
-        (SIDES + 'gateway: "::1"', "::1 is no IPv4 address"),
+        (SIDES + 'gateway: "::1"', "the outside has no IPv6 address, as ::1 is"),
         (
             SIDES + 'neighbours: [{name: a, address: 8.8.8.8, mac: "02:00:00:00:00:01"}]',
             "8.8.8.8 is not in 203.0.113.0/24",
@@ -209,7 +290,18 @@ def _a_floating_address_taken_away_ends_its_connections(bench: Bench | Pair) -> 
         ),
         (POLICY.replace("203.0.113.3,", "203.0.113.10,"), "is the floating address 'f1'"),
         (POLICY.replace("ports: 20000", "ports: 0"), "port 0 is none"),
-        (POLICY.replace("from: 10.0.0.3", 'from: "::"'), "::/128 is no IPv4 prefix"),
+        (POLICY.replace("from: 10.0.0.3", 'from: "::"'), "are not of one IP version"),
+        (SIX.replace('"fd00::fe/64"', "10.1.0.1/24"), "one address, or one of each IP version"),
+        (SIX.replace('"fd00::fe/64"', '"fd00::fe"'), "no IP address with its prefix length"),
+        (SIX.replace('"fd00::fe/64"', '"2001:db8:f::fe/48"'), "overlaps 2001:db8:f::/48"),
+        (SIX.replace("203.0.113.254,", '"2001:db8:f::fe",', 1), "one gateway of each IP version"),
+        (SIX.replace(', "fd00::fe/64"', ""), "the outside has no|is not in"),
+        (SIX.replace('inside: "fd00::1"', "inside: 10.0.0.1"), "are not of one IP version"),
+        (SIX.replace('to: "fd00::2"', "to: 10.0.0.2"), "are not of one IP version"),
+        (
+            SIDES + 'snat: [{name: s, from: "fd00::/64", address: "2001:db8:f::1"}]',
+            "the outside has no IPv6 address, as 2001:db8:f::1 is",
+        ),
         (POLICY.replace("protocol: tcp", "protocol: icmp"), "'icmp' is none of tcp, udp"),
     ],
 )
