@@ -7,7 +7,8 @@ at most once in a zone, and keeps what the flow key says of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 from ovsct.conntrack import tuples
@@ -57,6 +58,22 @@ _LOW: Final = tuples.LOW_MASK
 _ADDRESSES: Final = (1 << 256) - 1
 _M32: Final = 0xFFFFFFFF
 _REFUSED: Final = Diverted(Drop.CONNTRACK)
+
+
+POLICY_SYSCTLS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({
+    "tcp_syn_sent": ("tcp_timeout_syn_sent",), "tcp_syn_recv": ("tcp_timeout_syn_recv",),
+    "tcp_established": ("tcp_timeout_established",), "tcp_fin_wait": ("tcp_timeout_fin_wait",),
+    "tcp_close_wait": ("tcp_timeout_close_wait",), "tcp_last_ack": ("tcp_timeout_last_ack",),
+    "tcp_time_wait": ("tcp_timeout_time_wait",), "tcp_close": ("tcp_timeout_close",),
+    "tcp_retransmit": ("tcp_timeout_max_retrans",), "tcp_unack": ("tcp_timeout_unacknowledged",),
+    "udp_single": ("udp_timeout",), "udp_multiple": ("udp_timeout_stream",),
+    "icmp_first": ("icmp_timeout", "icmpv6_timeout"), "tcp_syn_sent2": (), "udp_first": (),
+    "icmp_reply": (),
+})
+"""Attribute of a timeout policy to what it sets here (OVS lib/dpif-netlink.c, CT_DPIF_NL_TP_*).
+
+Those that set nothing have no timer of their own in the kernel, or (tcp_syn_sent2) none here.
+"""
 
 
 class OvsKernelTracker:
@@ -253,6 +270,33 @@ class OvsKernelTracker:
         """ovs_ct_clear()."""
         self.netfilter.detach(packet, UNTRACKED)
         packet.key &= _KEEP
+
+    def set_limit(self, zone: int, limit: int) -> None:
+        """``dpctl/ct-set-limits``: at most `limit` connections in `zone` (-1: in each other one).
+
+        A limit of 0 is none, unlike in OVS's own conntrack.
+        """
+        if zone < 0:
+            self.default_limit = limit
+        else:
+            self.zone_limits[zone] = limit
+
+    def set_policy(self, name: str, attributes: Mapping[str, int]) -> None:
+        """Install or change a timeout policy (``ovs-vsctl add-zone-tp``): attribute to seconds.
+
+        Raises:
+            InputError: an attribute that no timeout policy has.
+        """
+        changed: dict[str, int] = {}
+        for attribute, seconds in attributes.items():
+            if attribute not in POLICY_SYSCTLS:
+                raise InputError(
+                    "no attribute of a timeout policy", token=attribute,
+                    expected=", ".join(POLICY_SYSCTLS),
+                )  # fmt: skip
+            for sysctl in POLICY_SYSCTLS[attribute]:
+                changed[sysctl] = seconds
+        self.policies[name] = Sysctls(**changed)
 
     def load(self, connections: Iterable[Connection], now: float) -> None:
         """Put connections from a dump into the table at `now` (seconds).

@@ -15,6 +15,7 @@ from ovsct.bridge.datapath import MAX_IDLE
 from ovsct.conntrack.netfilter import Netfilter
 from ovsct.errors import InputError
 from ovsct.lane import Arrival, Event, Outcome, Step, StepKind, Via
+from ovsct.lanes.control import Policies, ZoneLimits
 from ovsct.lanes.tc import TcLane
 from ovsct.lower.text import refusal_lines
 from ovsct.lower.to_nic import offer
@@ -40,7 +41,8 @@ class HwLane(TcLane):
             (:func:`ovsct.nic.profile.get_profile`).
         delay: seconds from the moment that the kernel asks until a connection is in hardware, or
             out of it; None for the profile's own.
-        netfilter, skb_ext, trace, vlan_limit, max_idle: as for the lane ``tc``.
+        netfilter, skb_ext, trace, vlan_limit, max_idle, sysctls, zone_limits, timeout_policies: as
+            for the lane ``tc``.
 
     Raises:
         InputError: no such kernel or profile, or a value that a profile cannot have.
@@ -61,11 +63,15 @@ class HwLane(TcLane):
         trace: bool = False,
         vlan_limit: int = 1,
         max_idle: float = MAX_IDLE,
+        sysctls: Mapping[str, int] | None = None,
+        zone_limits: ZoneLimits | None = None,
+        timeout_policies: Policies | None = None,
     ) -> None:
         self.profile = get_profile(profile, netfilter.kernel if netfilter else kernel, delay)
         super().__init__(
             bridge, kernel=kernel, netfilter=netfilter, skb_ext=skb_ext, trace=trace,
-            vlan_limit=vlan_limit, max_idle=max_idle,
+            vlan_limit=vlan_limit, max_idle=max_idle, sysctls=sysctls, zone_limits=zone_limits,
+            timeout_policies=timeout_policies,
         )  # fmt: skip
         self.name = "hw"
         self._early: list[Event] = []

@@ -231,9 +231,12 @@ def _walk(things: object) -> Iterator[object]:
 def _bridge(setup: Setup, name: str, options: dict[str, Any]) -> Bridge:
     from ovsct.bridge.bridge import Bridge
     from ovsct.bridge.bridges import join
+    from ovsct.lanes.control import by_zone
 
     _need_flows(name, setup)
     own = {key: options.pop(key) for key in ("frag_mode", "zone_timeouts") if key in options}
+    if "zone_timeouts" in own:
+        own["zone_timeouts"] = by_zone(own["zone_timeouts"])
     made = [
         Bridge(
             each.plan.numbers, each.parsed_flows, each.parsed_groups,

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ovsct.bridge.bridge import Bridge
 from ovsct.bridge.datapath import MAX_IDLE
 from ovsct.conntrack.netfilter.core import Netfilter
 from ovsct.conntrack.ovs_kernel import OvsKernelTracker
+from ovsct.lanes.control import Policies, ZoneLimits, set_up
 from ovsct.lanes.ovs import OvsLane
 
 
 class OvsKernel(OvsLane):
-    """The kernel datapath; `netfilter` is the conntrack that it shares with others, if given."""
+    """The kernel datapath; `netfilter` is the conntrack that it shares with others, if given.
+
+    `sysctls` are those of netfilter that are not at their default (:mod:`.sysctls`), such as
+    ``max``; `zone_limits` and `timeout_policies` as for the lane ``ovs-userspace``.
+    """
 
     def __init__(
         self,
@@ -21,12 +28,19 @@ class OvsKernel(OvsLane):
         trace: bool = False,
         vlan_limit: int = 1,
         max_idle: float = MAX_IDLE,
+        sysctls: Mapping[str, int] | None = None,
+        zone_limits: ZoneLimits | None = None,
+        timeout_policies: Policies | None = None,
     ) -> None:
-        self.netfilter = netfilter if netfilter is not None else Netfilter(kernel=kernel)
+        if netfilter is None:
+            netfilter = Netfilter(kernel, None, **(sysctls or {}))
+        self.netfilter = netfilter
+        tracker = OvsKernelTracker(netfilter)
+        set_up(tracker, zone_limits, timeout_policies)
         super().__init__(
             "ovs-kernel",
             bridge,
-            OvsKernelTracker(self.netfilter),
+            tracker,
             "kernel",
             trace=trace,
             vlan_limit=vlan_limit,

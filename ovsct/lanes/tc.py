@@ -14,7 +14,7 @@ is in TC) and go to vswitchd every time; it makes the same filter again, which i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,6 +27,7 @@ from ovsct.conntrack.ovs_kernel import OvsKernelTracker, update_key
 from ovsct.conntrack.timers import milliseconds
 from ovsct.errors import InputError
 from ovsct.lane import Arrival, Drop, Event, Outcome, Step, StepKind, Via
+from ovsct.lanes.control import Policies, ZoneLimits, set_up
 from ovsct.lanes.ovs import OvsLane
 from ovsct.lower.kernel import Capabilities
 from ovsct.lower.reasons import Reason, Refusal
@@ -76,6 +77,8 @@ class TcLane(OvsLane):
         trace: whether outcomes carry steps.
         vlan_limit: tags that OVS looks behind (``other_config:vlan-limit``).
         max_idle: seconds after which an unused megaflow goes (``other_config:max-idle``).
+        sysctls, zone_limits, timeout_policies: as for the lane ``ovs-kernel``; TC itself knows
+            neither zone limits nor policies.
     """
 
     def __init__(
@@ -88,10 +91,17 @@ class TcLane(OvsLane):
         trace: bool = False,
         vlan_limit: int = 1,
         max_idle: float = MAX_IDLE,
+        sysctls: Mapping[str, int] | None = None,
+        zone_limits: ZoneLimits | None = None,
+        timeout_policies: Policies | None = None,
     ) -> None:
-        self.netfilter = netfilter if netfilter is not None else Netfilter(kernel=kernel)
+        if netfilter is None:
+            netfilter = Netfilter(kernel, None, **(sysctls or {}))
+        self.netfilter = netfilter
+        tracker = OvsKernelTracker(netfilter)
+        set_up(tracker, zone_limits, timeout_policies)
         super().__init__(
-            "tc", bridge, OvsKernelTracker(self.netfilter), "kernel",
+            "tc", bridge, tracker, "kernel",
             trace=trace, vlan_limit=vlan_limit, max_idle=max_idle,
         )  # fmt: skip
         self.tc = self.make_ingress()

@@ -10,13 +10,19 @@ writes ``recorded/lane/nat-helpers-6.1.json``: flows, frames, what left, and the
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from ovsct.conntrack.netfilter.stat import COLUMNS
 from ovsct.lane import Arrival
-from ovsct.packet.build import tcp, udp
+from ovsct.oracle.kernel.kernel_ovs import KernelOvs
+from ovsct.packet.build import icmp_echo, icmp_error, tcp, udp
 
 FOLDER = Path(__file__).parent / "recorded" / "lane"
 FOLDER_NOTE = "python -m tests.conntrack.record_kernel: ovs-vswitchd 3.1 over openvswitch.ko"
@@ -24,13 +30,17 @@ FOLDER_NOTE = "python -m tests.conntrack.record_kernel: ovs-vswitchd 3.1 over op
 
 @dataclass(frozen=True)
 class Case:
-    """Flows, and frames with their times and ports; `sysctls` under net.netfilter, and limits."""
+    """Flows, and frames with their times and ports. Before that `sysctls` are set (net.netfilter,
+    without ``nf_conntrack_``), zone limits, and timeout policies by name and those of zones.
+    """
 
     name: str
     flows: Sequence[str]
-    talk: Sequence[tuple[float, int, bytes]]
-    sysctls: Sequence[tuple[str, int]] = ()
-    limits: str = ""
+    talk: Sequence[tuple[float, int | None, bytes]]
+    sysctls: Mapping[str, int] = field(default_factory=dict)
+    zone_limits: Mapping[str, int] = field(default_factory=dict)
+    policy: Mapping[str, int] = field(default_factory=dict)
+    """The timeout policy of zone 2."""
 
 
 CLIENT, SERVER, POOL = "10.0.0.1", "10.0.0.2", "10.0.0.100"
@@ -222,35 +232,212 @@ def _sport(talk: Sequence[tuple[float, int, bytes]], seen: int) -> list[tuple[fl
     return changed
 
 
-SETS: dict[str, Callable[[], list[Case]]] = {"nat-helpers": _nat_helpers}
+def _scenario(name: str, lane: str = "ovs-kernel") -> Case:
+    """A scenario of topologies/ as it is for one lane."""
+    from ovsct.compare.scenario import read_scenario
+
+    scenario = read_scenario(str(Path(__file__).parents[2] / "topologies" / f"{name}.yaml"))
+    flows = scenario.setup.flows
+    assert flows is not None
+    options = scenario.setup.options[lane]
+    talk = [
+        (each.at, each.port, each.frame) if isinstance(each, Arrival) else (each.at, None, b"")
+        for each in scenario.happenings()
+    ]
+    lines = [line for line in flows.text.splitlines() if line and not line.startswith("#")]
+    return Case(name, lines, talk, {"buckets": BUCKETS, **options["sysctls"]},
+                options.get("zone_limits", {}))  # fmt: skip
+
+
+BUCKETS = 262144
+"""As of a machine with more than 4 GB: so many that early drop finds nothing in eight of them."""
+
+
+def _attack() -> list[Case]:
+    flood = [
+        (0.01 * n, 1, tcp(f"203.0.113.{n % 250 + 1}", SERVER, 1000 + n, 80, "S", seq=n))
+        for n in range(12)
+    ]
+    flows = [
+        "table=0,priority=10,ip,actions=ct(zone=2,table=1)",
+        "table=1,priority=20,ct_state=+trk+new,ip,in_port=1,actions=ct(commit,zone=2),output:2",
+        "table=1,priority=10,ct_state=+trk+est,ip,in_port=1,actions=output:2",
+        "table=1,priority=10,ct_state=+trk+est,ip,in_port=2,actions=output:1",
+        "table=1,priority=10,ct_state=+trk+inv,ip,actions=output:2",
+    ]
+    wrong = [
+        (1.0, 1, tcp(CLIENT, SERVER, 1, 80, "S", bad="l4")),
+        (1.1, 1, tcp(CLIENT, SERVER, 1, 80, "SF")),
+        (1.2, 1, tcp(CLIENT, SERVER, 1, 80, "R")),
+        (1.3, 1, udp(CLIENT, SERVER, 1, 53, payload=b"x", bad="l4")),
+        (1.4, 1, icmp_echo(CLIENT, SERVER, bad="l4")),
+        (1.5, 1, icmp_error(udp(SERVER, CLIENT, 99, 98))),
+        (1.6, 1, icmp_error(tcp(SERVER, "203.0.113.1", 80, 1000, "SA"), src=CLIENT)),
+        (1.7, 1, icmp_echo(CLIENT, SERVER)),
+    ]
+    return [
+        _scenario("syn-flood"),
+        _scenario("syn-flood-stateless"),
+        Case("full", flows, [*flood, *wrong], {"max": 10, "buckets": BUCKETS}),
+        Case("counted", flows, [*flood, *wrong]),
+    ]
+
+
+def _zones() -> list[Case]:
+    """These take a kernel with conncount and cttimeout: a stock one, in QEMU."""
+    flows = [
+        "table=0,priority=10,ip,actions=ct(zone=2,table=1)",
+        "table=1,priority=20,ct_state=+trk+new,ip,in_port=1,actions=ct(commit,zone=2),output:2",
+        "table=1,priority=10,ct_state=+trk+est,ip,in_port=1,actions=output:2",
+        "table=1,priority=10,ct_state=+trk+est,ip,in_port=2,actions=output:1",
+    ]
+    there, back = (CLIENT, SERVER, 1000, 80), (SERVER, CLIENT, 80, 1000)
+    limited = [
+        (0.0, 1, tcp(CLIENT, SERVER, 1000, 80, "S", seq=1)),
+        (0.1, 1, tcp(CLIENT, SERVER, 1001, 80, "S", seq=1)),
+        (0.2, 1, tcp(CLIENT, SERVER, 1002, 80, "S", seq=1)),
+        # A RST as the only answer removes the entry.
+        (0.3, 2, tcp(SERVER, CLIENT, 80, 1000, "RA", ack=2)),
+        (0.4, 1, tcp(CLIENT, SERVER, 1003, 80, "S", seq=1)),
+        (0.5, 1, tcp(CLIENT, SERVER, 1004, 80, "S", seq=1)),
+    ]
+    talk = [
+        (0.0, 1, tcp(*there, "S", seq=1)),
+        (0.1, 1, udp(CLIENT, SERVER, 1000, 53, payload=b"x")),
+        (0.2, 2, udp(SERVER, CLIENT, 53, 1000, payload=b"x")),
+        (0.3, 1, icmp_echo(CLIENT, SERVER)),
+        (1.0, 2, tcp(*back, "SA", seq=9, ack=2)),
+        (1.1, 1, tcp(*there, "A", seq=2, ack=10)),
+        (3.0, 1, udp(CLIENT, SERVER, 1000, 53, payload=b"x")),
+        (3.1, 2, udp(SERVER, CLIENT, 53, 1000, payload=b"x")),
+        (3.2, 1, tcp(*there, "FA", seq=2, ack=10)),
+        (3.3, 2, tcp(*back, "A", seq=10, ack=3)),
+        (3.4, 2, tcp(*back, "FA", seq=10, ack=3)),
+        (3.5, 1, tcp(*there, "A", seq=3, ack=11)),
+    ]
+    policy = {
+        "tcp_syn_sent": 41, "tcp_syn_recv": 42, "tcp_established": 143, "tcp_fin_wait": 44,
+        "tcp_close_wait": 45, "tcp_last_ack": 46, "tcp_time_wait": 47, "tcp_close": 48,
+        "tcp_retransmit": 49, "tcp_unack": 50, "udp_first": 51, "udp_single": 52,
+        "udp_multiple": 53, "icmp_first": 54, "icmp_reply": 55,
+    }
+    return [
+        Case("limit", flows, limited, zone_limits={"2": 2}),
+        Case("default-limit", flows, limited, zone_limits={"default": 2}),
+        Case("limit-0", flows, limited, zone_limits={"2": 0}),
+        Case("policy", flows, talk, policy=policy),
+        Case("policy-in-part", flows, talk, policy={"tcp_established": 99, "udp_single": 7}),
+        _scenario("syn-flood-zone-limit"),
+    ]
+
+
+SETS: dict[str, Callable[[], list[Case]]] = {
+    "nat-helpers": _nat_helpers, "attack": _attack, "zones": _zones,
+}  # fmt: skip
+
+
+# -- recording ------------------------------------------------------------------------------------
+
+_PYTHON = os.path.realpath(sys.executable)
+_WRITE = """
+import sys
+for word in sys.argv[1:]:
+    name, _, value = word.partition("=")
+    path = f"/proc/sys/net/netfilter/nf_conntrack_{name}"
+    print(open(path).read().strip())
+    # A sysctl is written from its beginning, or not at all.
+    with open(path, "w") as file:
+        file.write(value)
+"""
+_READ = "print(open('/proc/net/stat/nf_conntrack').read())"
+
+
+def _in_guest(real: KernelOvs, code: str, *arguments: str) -> str:
+    done = real.guest.ask("program", argv=[_PYTHON, "-c", code, *arguments], timeout=60.0)
+    if done["code"]:
+        raise RuntimeError(done["out"])
+    return str(done["out"])
+
+
+def _statistics(real: KernelOvs) -> Counter[str]:
+    head, *rows = (line.split() for line in _in_guest(real, _READ).splitlines() if line.strip())
+    total: Counter[str] = Counter()
+    for row in rows:
+        for name, text in zip(head, row, strict=True):
+            total[name] += int(text, 16)
+    return total
+
+
+@contextmanager
+def _set_up(real: KernelOvs, case: Case) -> Iterator[None]:
+    """What the case asks for, undone behind it."""
+    words = [f"{name}={value}" for name, value in case.sysctls.items()]
+    old = _in_guest(real, _WRITE, *words).split() if words else []
+    for zone, limit in case.zone_limits.items():
+        where = "default" if zone == "default" else f"zone={zone},limit"
+        real.ctl("dpctl/ct-set-limits", f"{where}={limit}")
+    if case.policy:
+        items = [f"{name}={seconds}" for name, seconds in case.policy.items()]
+        # The one datapath of this machine has a row only once it is asked for.
+        real.run("ovs-vsctl", "--no-wait", "--", "--id=@dp", "create", "Datapath",
+                 "datapath_version=0", "--", "set", "Open_vSwitch", ".",
+                 "datapaths:system=@dp")  # fmt: skip
+        real.run("ovs-vsctl", "--no-wait", "add-zone-tp", "system", "zone=2", *items)
+        real.advance(1.0)
+    try:
+        yield
+    finally:
+        if words:
+            back = [f"{name}={value}" for name, value in zip(case.sysctls, old, strict=True)]
+            _in_guest(real, _WRITE, *back)
+        for zone in case.zone_limits:
+            if zone == "default":
+                real.ctl("dpctl/ct-set-limits", "default=0")
+            else:
+                real.ctl("dpctl/ct-del-limits", f"zone={zone}")
+        if case.policy:
+            real.run("ovs-vsctl", "--no-wait", "del-zone-tp", "system", "zone=2")
+            real.run("ovs-vsctl", "--no-wait", "clear", "Open_vSwitch", ".", "datapaths")
 
 
 def record(kernel: str, name: str) -> None:
     """Play one set of cases to a real kernel and write down what it did."""
-    from ovsct.oracle.kernel.kernel_ovs import KernelOvs
-
     cases = []
     with KernelOvs(kernel=kernel) as real:
         for case in SETS[name]():
             real.reset(case.flows)
-            steps = []
-            for at, port, frame in case.talk:
-                out = real.receive(Arrival(at, port, frame)).out
-                steps.append({
-                    "at": at, "port": port, "frame": frame.hex(),
-                    "out": [[each.port, each.frame.hex()] for each in out],
-                    "conntrack": [
-                        " ".join(line.split()).rpartition(" use=")[0]
-                        for line in real.dump_conntrack()
-                    ],
-                })  # fmt: skip
-            cases.append({"name": case.name, "flows": list(case.flows), "steps": steps})
+            with _set_up(real, case):
+                cases.append(_play(real, case))
         release = real.release
     FOLDER.mkdir(exist_ok=True)
     short = ".".join(release.split(".")[:2])
     head = json.dumps({"kernel": release, "how": FOLDER_NOTE})[:-1]
     lines = ",\n".join(json.dumps(case, separators=(",", ":")) for case in cases)
     (FOLDER / f"{name}-{short}.json").write_text(f'{head}, "cases": [\n{lines}\n]}}\n')
+
+
+def _play(real: KernelOvs, case: Case) -> dict[str, Any]:
+    before = _statistics(real)
+    steps: list[dict[str, Any]] = []
+    for at, port, frame in case.talk:
+        if port is None:
+            real.advance(at)
+            continue
+        out = real.receive(Arrival(at, port, frame)).out
+        steps.append({
+            "at": at, "port": port, "frame": frame.hex(),
+            "out": [[each.port, each.frame.hex()] for each in out],
+            "conntrack": [
+                " ".join(line.split()).rpartition(" use=")[0] for line in real.dump_conntrack()
+            ],
+        })  # fmt: skip
+    said = _statistics(real)
+    stat = {column: said[column] - before[column] for column in COLUMNS}
+    options = {"sysctls": case.sysctls, "zone_limits": case.zone_limits, "policy": case.policy}
+    return {
+        "name": case.name, "flows": list(case.flows), "steps": steps, "stat": stat,
+        **{key: dict(value) for key, value in options.items() if value},
+    }  # fmt: skip
 
 
 if __name__ == "__main__":

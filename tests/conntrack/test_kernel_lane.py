@@ -53,7 +53,8 @@ def drawn(step: dict[str, Any]) -> Callable[[int, str], int]:
 
     def choose(size: int, why: str) -> int:
         if why != "expected port":
-            return 0  # of a range of one port
+            # An empty bucket: early drop finds nothing. Or the one port of a range of one.
+            return size - 1
         came, left = (
             _ANNOUNCED.search(bytes.fromhex(each)) for each in (step["frame"], step["out"][0][1])
         )
@@ -70,8 +71,13 @@ def drawn(step: dict[str, Any]) -> Callable[[int, str], int]:
     ids=[f"{name}-{case['name']}" for name, _, case in CASES],
 )  # fmt: skip
 def test_as_recorded(kernel: str, case: dict[str, Any]) -> None:
-    bridge = Bridge((1, 2), read_flows("\n".join(case["flows"])), [])
-    lane = OvsKernel(bridge, kernel=kernel)
+    policy = case.get("policy")
+    zones = {2: "p"} if policy else {}
+    bridge = Bridge((1, 2), read_flows("\n".join(case["flows"])), [], zone_timeouts=zones)
+    lane = OvsKernel(
+        bridge, kernel=kernel, sysctls=case.get("sysctls"), zone_limits=case.get("zone_limits"),
+        timeout_policies={"p": policy} if policy else None,
+    )  # fmt: skip
     for number, step in enumerate(case["steps"]):
         lane.advance(step["at"])
         lane.netfilter.choose = drawn(step)
@@ -79,6 +85,9 @@ def test_as_recorded(kernel: str, case: dict[str, Any]) -> None:
         mine = [(each.port, *without_sum(each.frame)) for each in out]
         real = [(port, *without_sum(bytes.fromhex(frame))) for port, frame in step["out"]]
         assert [each[:2] for each in mine] == [each[:2] for each in real], f"step {number}"
-        assert all(right for _, _, right in mine), f"step {number}"
+        for each, (_, _, right) in zip(out, mine, strict=True):
+            assert right or each.frame.hex() == step["frame"], f"step {number}"
         problem = same_table(lane.netfilter, step["at"], step["conntrack"])
         assert problem is None, f"step {number}: {problem}"
+    if "stat" in case:
+        assert {column: lane.netfilter.stat[column] for column in case["stat"]} == case["stat"]

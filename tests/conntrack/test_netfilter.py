@@ -163,7 +163,7 @@ def test_a_full_table_refuses_what_is_new() -> None:
     packet = udp()
     assert netfilter.conntrack_in(packet, 1, 0.0) is Verdict.DROP
     assert packet.conn is None
-    assert netfilter.room.refused == 1
+    assert netfilter.stat.drop == 1
     # What is known goes on.
     assert netfilter.conntrack_in(tcp(ACK, 101, 501), 1, 0.0) is Verdict.ACCEPT
 
@@ -176,7 +176,7 @@ def test_early_drop_takes_what_is_not_assured() -> None:
     commit(netfilter, udp(sport=2))
     assert netfilter.conntrack_in(udp(sport=3), 1, 0.0) is Verdict.ACCEPT
     assert list(netfilter.entries()) == [assured]
-    assert netfilter.room.dropped_early == 2
+    assert netfilter.stat.early_drop == 2
 
 
 def test_expired_entries_make_room() -> None:

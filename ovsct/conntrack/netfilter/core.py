@@ -36,6 +36,7 @@ from ovsct.conntrack.netfilter.entry import (
     SEEN_REPLY,
     SRC_NAT,
     SRC_NAT_DONE,
+    UNTRACKED,
     Entry,
     Verdict,
 )
@@ -44,6 +45,7 @@ from ovsct.conntrack.netfilter.helpers import Expectations
 from ovsct.conntrack.netfilter.quick import quick_ack, quick_syn
 from ovsct.conntrack.netfilter.room import Room
 from ovsct.conntrack.netfilter.sctp import sctp_packet
+from ovsct.conntrack.netfilter.stat import Statistics
 from ovsct.conntrack.netfilter.sysctls import ROWS, Sysctls
 from ovsct.conntrack.timers import PATIENCE, Timers, milliseconds
 from ovsct.errors import InputError
@@ -133,6 +135,7 @@ class Netfilter:
         self.zones: dict[int, int] = {}
         self.manips = 0
         self.room = Room(self)
+        self.stat = Statistics()
         self.expectations = Expectations()
         self.fragments = Reassembly(self.sysctls["frag_timeout"])
         self._random = random
@@ -209,17 +212,23 @@ class Netfilter:
         proto = any_tuple & 0xFF
         queries = proto in (PROTO_ICMP, PROTO_ICMPV6)
         if not check(packet, any_tuple, self.checksum):
-            return Verdict.ACCEPT if queries else self._invalid(any_tuple, ms)
+            if not queries:
+                return self._invalid(any_tuple, ms)
+            self.stat.icmp_error += 1
+            return Verdict.ACCEPT
         if queries:
             handle = icmp.icmp_error if proto == PROTO_ICMP else icmp.icmpv6_error
             if not handle(self, packet, zone, ms):
+                self.stat.icmp_error += _wrong(packet)
                 return Verdict.ACCEPT
         return self._track(packet, any_tuple, ms, (helper, unlink, policy))
 
     def _invalid(self, tuple_: int, now: int) -> Verdict:
         """A packet that its tracker refuses; but the kernel makes room for its entry first."""
-        full = self.find(tuple_, now) is None and not self.room.make(now)
-        return Verdict.DROP if full else Verdict.ACCEPT
+        if self.find(tuple_, now) is None and not self.room.make(now):
+            return Verdict.DROP
+        self.stat.invalid += 1
+        return Verdict.ACCEPT
 
     def _track(
         self, packet: Packet, tuple_: int, now: int, template: helpers.Template
@@ -250,6 +259,7 @@ class Netfilter:
             if answer != tcp.AGAIN:
                 break
         if answer < 0:
+            self.stat.invalid += 1
             return Verdict.ACCEPT
         packet.conn = e
         packet.ct_info = _info(e, reply)
@@ -315,7 +325,13 @@ class Netfilter:
         if e.original in table or e.reply in table:
             other = self.find(e.original, ms) or self.find(e.reply, ms)
             if other is not None:
-                return self._resolve_clash(packet, e, other, ms)
+                verdict = self._resolve_clash(packet, e, other, ms)
+                if verdict is Verdict.ACCEPT:
+                    self.stat.clashres += 1
+                else:
+                    self.stat.drop += 1
+                    self.stat.insert_failed += 1
+                return verdict
         e.expires += ms
         self.put(e)
         return Verdict.ACCEPT
@@ -520,6 +536,11 @@ class Netfilter:
             return None
         ports = icmp.read_ports(packet.frame, l4, packet.end, proto)
         return None if ports is None else tuple_ & ~tuples.PORTS_MASK | ports << 8
+
+
+def _wrong(packet: Packet) -> bool:
+    """Whether an ICMP message is neither about a connection nor exempt from tracking."""
+    return packet.conn is None and packet.ct_info != UNTRACKED
 
 
 def _info(e: Entry, reply: int) -> int:

@@ -15,14 +15,12 @@ EARLY_DROP_BUCKETS: Final = 8
 
 
 class Room:
-    """The limit of one table; `dropped_early` and `refused` count as the kernel's statistics do."""
+    """The limit of one table."""
 
-    __slots__ = ("_victims", "core", "dropped_early", "refused")
+    __slots__ = ("_victims", "core")
 
     def __init__(self, core: Netfilter) -> None:
         self.core = core
-        self.dropped_early = 0
-        self.refused = 0
         self._victims: list[int] = []
 
     def make(self, now: int) -> bool:
@@ -36,7 +34,7 @@ class Room:
             core.expire(e, now)
         if core.count < limit or self._early_drop():
             return True
-        self.refused += 1
+        core.stat.drop += 1
         return False
 
     def _early_drop(self) -> bool:
@@ -53,7 +51,7 @@ class Room:
                     core.kill(e)
                     dropped += 1
             if dropped:
-                self.dropped_early += dropped
+                core.stat.early_drop += dropped
                 return True
         return False
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ovsct.conntrack.netfilter.entry import CONFIRMED, DYING, OFFLOAD, Entry
 from ovsct.conntrack.netfilter.fragments import Queue
 from ovsct.conntrack.netfilter.helpers import Expectation, FtpState
+from ovsct.conntrack.netfilter.stat import COLUMNS
 from ovsct.conntrack.snapshot import number, of_dialect, whole
 from ovsct.errors import OvsctError
 
@@ -66,7 +67,8 @@ def freeze(core: Netfilter, now: int) -> dict[str, Any]:
         "kernel": core.kernel,
         "sysctls": core.sysctls.changed(),
         "draws": core._draws,
-        "room": [room.dropped_early, room.refused, [whole(t) for t in room._victims]],
+        "victims": [whole(t) for t in room._victims],
+        "stat": [core.stat[column] for column in COLUMNS],
         "table": table,
         "sources": sources,
         "expectations": expectations,
@@ -95,8 +97,9 @@ def thaw(core: Netfilter, state: dict[str, Any], now: int) -> None:
     core.__init__(state["kernel"], None, **state["sysctls"])  # type: ignore[misc] # a fresh start
     core._draws = state["draws"]
     room = core.room
-    room.dropped_early, room.refused = state["room"][:2]
-    room._victims = [number(tuple_) for tuple_ in state["room"][2]]
+    room._victims = [number(tuple_) for tuple_ in state["victims"]]
+    for column, count in zip(COLUMNS, state["stat"], strict=True):
+        setattr(core.stat, column, count)
     entries = [_entry(row, now) for row in state["entries"]]
     for e, row in zip(entries, state["entries"], strict=True):
         if row[6] is not None:
