@@ -83,6 +83,10 @@ def _set_config(session: Session, message: m.SetConfig, _: int) -> None:
     session.miss_send_len = message.miss_send_len
 
 
+def _resume(session: Session, message: m.Resume, _: int) -> None:
+    session.model.resume(message)
+
+
 def _barrier(session: Session, _: m.BarrierRequest, xid: int) -> None:
     session.say(m.BarrierReply(), xid)
 
@@ -393,6 +397,7 @@ ANSWERS: Final[dict[type, Callable[[Any, Any, int], None]]] = {
     m.FlushZone: _flush_zone,
     m.QueueConfigRequest: _queue_config,
     m.PacketOut: _packet_out,
+    m.Resume: _resume,
     m.PortMod: _port_mod,
     m.BundleControl: _bundle_control,
     m.BundleAdd: _bundle_add,

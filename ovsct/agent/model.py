@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Final, TypeAlias
 
+from ovsct.agent.continuations import bridge_id, from_wire
 from ovsct.agent.groups import Groups
 from ovsct.agent.meters import Meters
 from ovsct.agent.ports import Ports
@@ -17,6 +18,7 @@ from ovsct.agent.punt import Punt, PuntingDatapath, metadata_of
 from ovsct.agent.rules import HIDDEN_TABLE, Filter, Removed, Rule, Rules, groups_of, with_actions
 from ovsct.agent.tables import Tables
 from ovsct.bridge.datapath import Run
+from ovsct.bridge.resume import resume
 from ovsct.conntrack.select import Selection
 from ovsct.errors import InputError, OvsctError
 from ovsct.lane import CONTROLLER, Arrival, Drop, Event, Output
@@ -25,8 +27,9 @@ from ovsct.openflow import actions as of
 from ovsct.openflow.check import check_actions
 from ovsct.openflow.flow import Flow
 from ovsct.openflow.match import Match
+from ovsct.openflow.wire.continuation import Continuation
 from ovsct.openflow.wire.errors import WireError, from_input
-from ovsct.openflow.wire.messages import FlowMod, GroupMod, MeterMod, PacketOut
+from ovsct.openflow.wire.messages import FlowMod, GroupMod, MeterMod, PacketOut, Resume
 from ovsct.openflow.wire.numbers import COOKIE_NONE, NO_BUFFER, OF10, TABLE_ALL
 from ovsct.packet.fields import FIELDS, KEY_BITS, SLOTS
 from ovsct.packet.packet import parse
@@ -119,6 +122,24 @@ class ModelBridge:
             )
         except OvsctError as error:
             raise WireError("OFPBAC_BAD_TYPE", str(error)) from None
+        self._emit(run.out)
+
+    def resume(self, message: Resume) -> None:
+        """Let a packet go on that had paused. Raises WireError: it is none of this bridge's."""
+        continuation = message.continuation or Continuation()
+        if continuation.bridge != bridge_id(self.bridge.name):
+            raise WireError("NXR_STALE", "the bridge in which it paused is no more")
+        if len(message.data) < 14:
+            raise WireError("OFPBRC_BAD_PACKET", f"a frame of {len(message.data)} bytes")
+        self.rules.packets_come()
+        self.datapath.punts.clear()
+        run = Run(self.now, False)
+        frozen = from_wire(continuation, self.bridge.name)
+        try:
+            resume(self.datapath, message.data, message.match.value, frozen, run)
+        except OvsctError as error:
+            _LOG.warning("a packet that had paused was dropped: %s", error)
+            return
         self._emit(run.out)
 
     def _emit(self, outputs: Iterable[Output]) -> None:

@@ -12,10 +12,11 @@ from typing import Final, NamedTuple
 from ovsct.bridge import odp
 from ovsct.bridge.datapath import Datapath, Run
 from ovsct.bridge.recirculate import FrozenState
+from ovsct.bridge.resume import Continuation, process_frozen
 from ovsct.openflow.actions import Action
 from ovsct.openflow.match import Match
 from ovsct.openflow.prereq import ETH_IPV4, ETH_IPV6, is_ct_valid
-from ovsct.packet.fields import FIELDS, SLOTS, Field
+from ovsct.packet.fields import FIELDS, Field
 from ovsct.packet.packet import Packet
 
 
@@ -28,6 +29,8 @@ class Punt(NamedTuple):
     cookie: int
     controller_id: int
     metadata: Match
+    userdata: bytes = b""
+    continuation: Continuation | None = None
 
 
 _TUNNEL: Final = tuple(
@@ -46,7 +49,6 @@ _CT_TUPLE: Final = {
     ETH_IPV6: ("ct_ipv6_src", "ct_ipv6_dst", "ct_nw_proto", "ct_tp_src", "ct_tp_dst"),
 }
 _IN_PORT: Final = FIELDS["in_port"]
-_RECIRC: Final = SLOTS["recirc_id"]
 
 
 def metadata_of(key: int) -> Match:
@@ -79,17 +81,15 @@ class PuntingDatapath(Datapath):
     punts: list[Punt]
 
     def _userspace(self, packet: Packet, action: odp.Userspace, run: Run) -> None:
+        before = len(run.packet_ins or ())
         super()._userspace(packet, action, run)
-        if action.dont_send:
-            return
-        state = self.bridge.recirc.thaw(action.recirc_id)
-        key = packet.key if state is None else packet.key | state.metadata & ~_IN_PORT.mask
-        self.punts.append(
-            Punt(
-                packet.frame, action.reason, state.table if state is not None else 0,
-                action.cookie, action.controller_id, metadata_of(key),
-            )
-        )  # fmt: skip
+        for sent in (run.packet_ins or ())[before:]:
+            self.punts.append(
+                Punt(
+                    sent.frame, sent.reason, sent.table, sent.cookie, sent.controller_id,
+                    metadata_of(sent.metadata), sent.userdata, sent.continuation,
+                )
+            )  # fmt: skip
 
     def run_actions(
         self, frame: bytes, port: int, actions: tuple[Action, ...], run: Run, beside: int = 0
@@ -99,34 +99,13 @@ class PuntingDatapath(Datapath):
         `beside` are the bits of a key that it has beside its frame.
 
         It goes like a packet that comes back from a recirculation with nothing left to do but
-        these actions; the megaflow that this makes serves this packet alone.
+        these actions.
         """
-        recirc = self.bridge.recirc
-        number = recirc.allocate(
-            FrozenState(
-                table=0,
-                bridge=self.bridge.name,
-                metadata=_IN_PORT.put(beside, port),
-                entry_port=port,
-                actions=actions,
-            )
+        state = FrozenState(
+            table=0,
+            bridge=self.bridge.name,
+            metadata=_IN_PORT.put(beside, port),
+            entry_port=port,
+            actions=actions,
         )
-        before = self.on_install
-
-        def home(flow: odp.Megaflow) -> odp.Home:
-            if _RECIRC.get(flow.key) == number:
-                return odp.Home.NOWHERE
-            return before(flow) if before is not None else odp.Home.CACHE
-
-        recirc.hold((number,))
-        self.on_install = home
-        try:
-            packet = self.parse(frame, port)
-            packet.key |= number << _RECIRC.shift
-            self.process(packet, run)
-            if run.deferred is not None or run.upcalls is not None:
-                self.finish(run)
-        finally:
-            self.on_install = before
-            recirc.release((number,))
-
+        process_frozen(self, self.parse(frame, port), state, run)

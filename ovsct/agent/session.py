@@ -15,8 +15,10 @@ from typing import Any, Final
 from ovsct.agent.answers import ANSWERS
 from ovsct.agent.bundles import Bundles
 from ovsct.agent.clock import nanoseconds
+from ovsct.agent.continuations import to_wire
 from ovsct.agent.model import IMPLICIT, ModelBridge, Told
 from ovsct.agent.parts import Parts, is_request, whole
+from ovsct.agent.punt import Punt
 from ovsct.agent.rules import Removed
 from ovsct.agent.wants import Wants
 from ovsct.errors import OvsctError
@@ -24,6 +26,7 @@ from ovsct.openflow.wire import messages as m
 from ovsct.openflow.wire.action_in import REASONS as PACKET_REASONS
 from ovsct.openflow.wire.codec import HEADER, decode, encode, encode_reply, split
 from ovsct.openflow.wire.connection_forms import IMPLICIT_MISS
+from ovsct.openflow.wire.continuation import Continuation, put_continuation
 from ovsct.openflow.wire.errors import WireError
 from ovsct.openflow.wire.numbers import COOKIE_NONE, OF10, OF13, OF15, VERSIONS
 
@@ -182,10 +185,24 @@ class Session:
                 table=what.table,
                 cookie=what.cookie,
                 total_len=len(what.frame),
+                userdata=what.userdata,
+                continuation=self._continuation(what),
                 variant=self.variant,
             ),
             0,
         )
+
+    def _continuation(self, what: Punt) -> Continuation | None:
+        """What a packet that paused needs to go on; only Nicira's second packet-in has it."""
+        if what.continuation is None or self.variant != "nx2":
+            return None
+        continuation = to_wire(what.continuation)
+        try:
+            put_continuation(continuation, self.spoken)
+        except WireError as error:
+            _LOG.warning("a packet paused for good: %s", error)
+            return None
+        return continuation
 
     def _flow_removed(self, gone: Removed) -> None:
         reason = gone.reason

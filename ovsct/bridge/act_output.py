@@ -99,18 +99,26 @@ def send_to_controller(
     state = frozen_state(ctx, ctx.table, (), None)
     number = ctx.bridge.recirc.allocate(replace(state, action_set=(), userdata=userdata))
     ctx.recirc_ids.append(number)
-    cookie = ctx.rule.cookie if ctx.rule is not None else ctx.unrolled_cookie
-    ctx.odp.append(odp.Userspace(reason, controller_id, max_len, number, cookie))
+    ctx.odp.append(odp.Userspace(reason, controller_id, max_len, number, ctx.cookie()))
 
 
-def controller(ctx: Context, action: of.Controller, _last: bool, _rest: Rest) -> None:
-    """controller(...)."""
-    if action.pause:
-        raise OvsctError("controller(pause) is not modelled yet")
+def controller(ctx: Context, action: of.Controller, _last: bool, rest: Rest) -> bool:
+    """controller(...); with pause the rest waits for the controller."""
     if action.meter_id is not None:
         raise OvsctError("controller(meter_id) is not modelled yet")
+    if action.pause:
+        ctx.pause = action
+        return _freeze(ctx, rest)
     reason = _output_reason(ctx) if action.plain else action.reason
     send_to_controller(ctx, action.max_len, reason, action.controller_id, action.userdata)
+    return False
+
+
+def _freeze(ctx: Context, rest: Rest) -> bool:
+    ctx.trigger_freeze()
+    # Where something was left behind before, OVS passes over one action more (do_xlate_actions()).
+    freeze_unroll(ctx, rest[1:] if ctx.frozen_actions else rest)
+    return True
 
 
 def enqueue(ctx: Context, action: of.Enqueue, last: bool, _rest: Rest) -> None:
@@ -192,10 +200,7 @@ def meter(ctx: Context, action: of.Meter, _last: bool, _rest: Rest) -> None:
 
 def debug_recirc(ctx: Context, _action: of.DebugRecirc, _last: bool, rest: Rest) -> bool:
     """debug_recirc: what follows runs after a recirculation."""
-    ctx.trigger_freeze()
-    # Where something was left behind before, OVS passes over one action more (do_xlate_actions()).
-    freeze_unroll(ctx, rest[1:] if ctx.frozen_actions else rest)
-    return True
+    return _freeze(ctx, rest)
 
 
 def debug_slow(ctx: Context, _action: of.DebugSlow, _last: bool, _rest: Rest) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from ovsct.bridge.flow_tables import Effect, FlowTables
 from ovsct.bridge.odp import Author, Blame, Learned, OdpAction
 from ovsct.lane import Drop, Step, StepKind, Via
-from ovsct.openflow.actions import Action
+from ovsct.openflow.actions import Action, Controller
 from ovsct.openflow.flow import Flow
 from ovsct.packet.fields import CT_MASK
 
@@ -51,7 +51,7 @@ class Context:
         "action_set", "action_set_has_group", "avoid_caching", "base", "blame", "bridge",
         "buckets", "conntracked", "depth", "effects", "entry_port", "error", "exit", "flow",
         "freezing", "frozen_actions", "handlers", "hidden", "in_action_set", "in_bucket",
-        "learned", "looked", "mask", "missed", "now", "odp", "orig_priority", "pending",
+        "learned", "looked", "mask", "missed", "now", "odp", "orig_priority", "pause", "pending",
         "reading", "recirc_ids", "resubmits", "rule", "rules", "side_effects", "slow", "stack",
         "steps", "table", "thawed", "unrolled_cookie", "upcall", "update_dp_hash", "was_mpls",
     )  # fmt: skip
@@ -103,6 +103,7 @@ class Context:
         self.slow: str | None = None
         self.missed: Drop | None = None
         self.update_dp_hash: tuple[int, int] | None = None
+        self.pause: Controller | None = None
         self.entry_port: int | None = None
         self.orig_priority = 0
         self.pending: Pending | None = None
@@ -142,6 +143,10 @@ class Context:
         self.learned.append((self.bridge.fdb, vlan, mac, port))
         if self.side_effects:
             self.bridge.fdb.learn(vlan, mac, port, self.now)
+
+    def cookie(self) -> int:
+        """The cookie of the flow whose actions run: what packet-ins say."""
+        return self.rule.cookie if self.rule is not None else self.unrolled_cookie
 
     def failed(self) -> bool:
         """Whether a limit was passed."""

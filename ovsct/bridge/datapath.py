@@ -19,6 +19,7 @@ from ovsct.bridge.flow_tables import Effect, FlowTables
 from ovsct.bridge.kernel_form import kernel_mask, seen
 from ovsct.bridge.odp_text import format_actions, format_key
 from ovsct.bridge.police import Policers
+from ovsct.bridge.resume import packet_in
 from ovsct.bridge.run import PacketIn, Run
 from ovsct.bridge.translate import translate
 from ovsct.conntrack.netfilter.fragments import refragment
@@ -513,14 +514,11 @@ class Datapath:
         if action.dont_send:
             return
         state = self.bridge.recirc.thaw(action.recirc_id)
+        if state is None:
+            return
         if run.packet_ins is None:
             run.packet_ins = []
-        table, bridge = (state.table, state.bridge) if state is not None else (0, self.bridge.name)
-        run.packet_ins.append(
-            PacketIn(
-                packet.frame, action.reason, table, action.cookie, action.controller_id, bridge
-            )
-        )
+        run.packet_ins.append(packet_in(packet, action, state))
         run.out.append(Output(CONTROLLER, packet.frame))
 
     def _output_kernel(self, packet: Packet, argument: tuple[int, bool], run: Run) -> None:

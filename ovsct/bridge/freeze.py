@@ -6,7 +6,7 @@ OVS ``finish_freezing__()``, ``freeze_unroll_actions()`` and ``recirc_for_mpls()
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ovsct.bridge import odp
@@ -49,14 +49,27 @@ def recirculate(ctx: Context, table: int) -> None:
     What made a list stop stays in force (OVS ``ctx_cancel_freeze()``): nothing follows a clone in
     which something froze.
     """
+    pause = ctx.pause
     state = frozen_state(ctx, table, ctx.frozen_actions, ctx.entry_port)
+    if pause is not None:
+        state = replace(state, userdata=pause.userdata)
     number = ctx.bridge.recirc.allocate(state)
     ctx.recirc_ids.append(number)
-    if ctx.update_dp_hash is not None:
-        algorithm, basis = ctx.update_dp_hash
-        ctx.odp.append(odp.Hash(algorithm, basis))
-    ctx.odp.append(odp.Recirc(number))
-    ctx.note(StepKind.RECIRCULATE, f"recirc({number:#x}): will resume at table {table}")
+    if pause is not None:
+        ctx.odp.append(
+            odp.Userspace(
+                pause.reason, pause.controller_id, pause.max_len, number, ctx.cookie(),
+                continuation=True,
+            )
+        )  # fmt: skip
+        ctx.note(StepKind.RECIRCULATE, "paused: the controller may let it go on")
+    else:
+        if ctx.update_dp_hash is not None:
+            algorithm, basis = ctx.update_dp_hash
+            ctx.odp.append(odp.Hash(algorithm, basis))
+        ctx.odp.append(odp.Recirc(number))
+        ctx.note(StepKind.RECIRCULATE, f"recirc({number:#x}): will resume at table {table}")
+    ctx.pause = None
     ctx.freezing = False
     ctx.update_dp_hash = None
     ctx.frozen_actions = []
@@ -99,7 +112,7 @@ def freeze_unroll(ctx: Context, actions: Sequence[of.Action]) -> None:
 
 
 def _put_unroll(ctx: Context) -> None:
-    cookie = ctx.rule.cookie if ctx.rule is not None else ctx.unrolled_cookie
+    cookie = ctx.cookie()
     for action in reversed(ctx.frozen_actions):
         if isinstance(action, UnrollXlate):
             if (action.table, action.cookie) == (ctx.table, cookie):

@@ -9,10 +9,15 @@ from ovsct.packet.packet import Packet
 
 if TYPE_CHECKING:
     from ovsct.bridge.odp import Megaflow
+    from ovsct.bridge.resume import Continuation
 
 
 class PacketIn(NamedTuple):
     """One packet-in: its frame, and why and whence it came; `bridge` is the bridge that sends it.
+
+    `metadata` is the key that tells what stands beside the frame: in_port, registers, conntrack
+    state (lib/flow.c flow_get_metadata()). A packet that pauses waits for a controller, who sends
+    back the `continuation`.
 
     The frame is whole whatever max_len says: OVS has buffered no packets since 2.7, and what is
     not buffered is sent in full (lib/ofp-packet.c ``ofputil_encode_packet_in()``).
@@ -24,6 +29,9 @@ class PacketIn(NamedTuple):
     cookie: int
     controller_id: int
     bridge: str = ""
+    metadata: int = 0
+    userdata: bytes = b""
+    continuation: Continuation | None = None
 
 
 class Run:

@@ -8,6 +8,7 @@ from ovsct.bridge.bridge import Bridge
 from ovsct.bridge.datapath import MAX_IDLE, Datapath, PacketIn, Run
 from ovsct.bridge.flow_mods import apply_flow_mod
 from ovsct.bridge.odp_text import format_megaflow
+from ovsct.bridge.resume import resume
 from ovsct.conntrack.dump import FORMS
 from ovsct.conntrack.request import StatefulTracker
 from ovsct.conntrack.snapshot import decode, encode
@@ -69,6 +70,27 @@ class OvsLane:
         self.datapath.process(self.datapath.parse(frame, port), run)
         if run.deferred is not None or run.upcalls is not None:
             self.datapath.finish(run)
+        self.packet_ins = run.packet_ins or ()
+        out = run.out
+        return Outcome(
+            out,
+            None if out else run.drop or Drop.ACTIONS,
+            _VIA[run.hit + 2 * run.slow],
+            run.steps or (),
+        )
+
+    def resume(self, packet_in: PacketIn) -> Outcome:
+        """Let a packet go on that had paused, as it is in its packet-in, at the time last seen.
+
+        Raises:
+            InputError: it did not pause (``controller(pause)``).
+        """
+        if packet_in.continuation is None:
+            raise InputError("a packet that did not pause cannot go on")
+        run = Run(self.now, self.trace)
+        resume(
+            self.datapath, packet_in.frame, packet_in.metadata, packet_in.continuation, run
+        )
         self.packet_ins = run.packet_ins or ()
         out = run.out
         return Outcome(

@@ -11,7 +11,8 @@ from ovsct.compare.verify import Verifier
 from ovsct.errors import InputError
 from ovsct.lane import Arrival
 from ovsct.openflow.text.flow_text import parse_flow
-from tests.bridge.rule_cases import RULES, run
+from ovsct.packet.fields import SLOTS
+from tests.bridge.rule_cases import RULES, TCP, Rule, run
 
 DOCS = Path(__file__).parents[2] / "docs" / "ovs-rules.md"
 
@@ -101,3 +102,17 @@ def test_the_program_refuses(error: str, real_ovs: object) -> None:
         refused = real_ovs.refusal(line)  # type: ignore[attr-defined]
         assert refused is not None and refused.openflow_error == error, line
 
+
+
+def test_a_packet_that_pauses_goes_on_where_it_stood() -> None:
+    flows = "ip,actions=set_field:7->reg0,push:NXM_NX_REG0[],controller(pause,userdata=01),output:2"
+    lane = run(Rule(flows + ",pop:NXM_NX_PKT_MARK[],output:3", TCP, ()).case(""))
+    (sent,) = lane.packet_ins
+    assert sent.continuation is not None and sent.userdata == b"\x01"
+    assert SLOTS["reg0"].get(sent.metadata) == 7 and SLOTS["in_port"].get(sent.metadata) == 1
+    assert "continuation=1" in "\n".join(lane.dump_flows())
+    assert [output.port for output in lane.resume(sent).out] == [2, 3]
+    # It leaves no datapath flow behind, and nothing is left of it.
+    assert len(lane.dump_flows()) == 1 and not lane.packet_ins
+    with pytest.raises(InputError, match="did not pause"):
+        lane.resume(sent._replace(continuation=None))

@@ -127,6 +127,7 @@ _NX_PACKET_IN: Final = Form(
 _NX_PACKET_IN2: Final = Form(
     m.PacketIn, [PacketInProperties()], _packet_in_in, reason_out, variant="nx2"
 )
+_RESUME: Final = Form(m.Resume, [PacketInProperties()], _packet_in_in, reason_out)
 
 
 def _packet_out_in(values: Values, _: Context) -> None:
@@ -216,6 +217,7 @@ _SPOKEN: Final = (
     Spoken(OF10, OF10, 10, _PACKET_IN10),
     Spoken(OF13, OF15, 10, _PACKET_IN13),
     nicira(OF10, OF15, 17, _NX_PACKET_IN),
+    nicira(OF10, OF15, 28, _RESUME),
     nicira(OF10, OF15, 30, _NX_PACKET_IN2),
     Spoken(OF10, OF10, 11, REMOVED10),
     Spoken(OF13, OF14, 11, REMOVED13),

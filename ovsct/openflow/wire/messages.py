@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 from ovsct.openflow.actions import OFPP_NONE, Action
 from ovsct.openflow.group import Bucket, GroupType
 from ovsct.openflow.match import Match
+from ovsct.openflow.wire.continuation import Continuation
 from ovsct.openflow.wire.numbers import (
     BUCKET_ALL,
     COOKIE_NONE,
@@ -182,7 +183,23 @@ class PacketIn:
     total_len: int = 0
     buffer_id: int = NO_BUFFER
     userdata: bytes = b""
+    continuation: Continuation | None = None
     variant: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resume:
+    """A packet that had paused is to go on: what its packet-in said, changed or not."""
+
+    data: bytes
+    match: Match
+    reason: str = "action"
+    table: int = 0
+    cookie: int = COOKIE_NONE
+    total_len: int = 0
+    buffer_id: int = NO_BUFFER
+    userdata: bytes = b""
+    continuation: Continuation | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Protocol, TypeAlias
 
 from ovsct.openflow.wire.buffer import Reader, pad8
+from ovsct.openflow.wire.continuation import pull_continuation, put_continuation
 from ovsct.openflow.wire.errors import WireError
 from ovsct.openflow.wire.layout import Context, Part, Values, Writer
 from ovsct.openflow.wire.match import pull_entries, put_entries
@@ -133,7 +134,7 @@ class PacketInProperties:
 
     __slots__ = ()
 
-    def pull(self, reader: Reader, values: Values, _context: Context) -> None:
+    def pull(self, reader: Reader, values: Values, context: Context) -> None:
         """Read."""
         found = pull_properties(reader)
         values.update(cookie=COOKIE_NONE, buffer_id=NO_BUFFER, reason=0, table=0)
@@ -147,6 +148,10 @@ class PacketInProperties:
         values.setdefault("total_len", len(values["data"]))
         values["match"], _ = pull_entries(found[METADATA])
         values["userdata"] = found[USERDATA].rest() if USERDATA in found else b""
+        values["continuation"] = None
+        if CONTINUATION in found:
+            found[CONTINUATION].skip(4, "OFPBPC_BAD_LEN")
+            values["continuation"] = pull_continuation(found[CONTINUATION], context.version)
 
     def put(self, values: Values, writer: Writer, context: Context) -> None:
         """Write."""
@@ -160,6 +165,9 @@ class PacketInProperties:
         # OVS says the metadata as the connection's version would, NXM in 1.0.
         version = 0 if context.version == 1 else context.version
         parts.append((METADATA, put_entries(values["match"], version)))
+        if values["continuation"] is not None:
+            inside = put_continuation(values["continuation"], context.version)
+            parts.append((CONTINUATION, bytes(4) + inside))
         if values["userdata"]:
             parts.append((USERDATA, values["userdata"]))
         for kind, data in parts:

@@ -10,6 +10,7 @@ from ovsct.openflow.text.flow_text import parse_flow
 from ovsct.openflow.wire import messages as m
 from ovsct.openflow.wire import multipart as s
 from ovsct.openflow.wire.codec import encode
+from ovsct.openflow.wire.continuation import Continuation, Stretch
 from ovsct.openflow.wire.table_features import table_properties
 from ovsct.packet.fields import FIELDS
 
@@ -37,6 +38,11 @@ COUNTERS = {
 }  # fmt: skip
 FILTER: dict[str, Any] = {"table": 3, "match": FLOW.match, "out_port": 4, "cookie": 5,
 "cookie_mask": 7}
+REST = parse_flow("actions=resubmit(,5),2").actions
+PAUSED = Continuation(
+    bridge=bytes(range(16)), stack=(b"\x01", b"\x00\x07"), conntracked=True,
+    actions=(Stretch(0, 5, REST), Stretch(3, 0x77, REST[1:])), action_set=REST[1:], port=6,
+)  # fmt: skip
 ECHO = bytes.fromhex("0102000800000001")
 SECONDS = 5_250_000_000
 
@@ -71,6 +77,8 @@ def _packets(version: int) -> list[Any]:
     found: list[Any] = [
         m.PacketIn(match=rich, reason="no_match", table=4, cookie=9, variant="nx", **packet),
         m.PacketIn(match=rich, table=4, cookie=9, userdata=b"abc", variant="nx2", **packet),
+        m.PacketIn(match=rich, continuation=PAUSED, variant="nx2", **packet),
+        m.Resume(match=rich, table=4, cookie=9, continuation=PAUSED, **packet),
         m.PacketOut(in_port=OFPP_NONE, actions=OLD.actions[1:], data=data,
                     match=BESIDE if version >= 6 else m.Match()),
     ]  # fmt: skip
