@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import click
 
+from ovsct.cli.lower_static import lower_static
 from ovsct.cli.progress import progress
 from ovsct.cli.setup import make_setup, setup_options
 from ovsct.compare.events import read_events
@@ -24,21 +25,34 @@ _LANE_FOR: Final = {
 @click.command()
 @click.argument("flows")
 @setup_options
-@click.option("--events", required=True, metavar="FILE", help=".jsonl, .pcap or .pcapng.")
+@click.option("--events", metavar="FILE", help=".jsonl, .pcap or .pcapng.")
 @click.option("--port", type=int, metavar="N", help="The port of a .pcap, which does not say it.")
 @click.option(
     "--to", required=True, type=click.Choice(list(_LANE_FOR)),
     help="Datapath flows, tc commands, what tc filter show prints (in JSON too), or NIC rules.",
 )  # fmt: skip
 @click.option("--lane", metavar="LANE", help="Ask this lane instead of the usual one.")
+@click.option(
+    "--static", is_flag=True,
+    help="The whole pipeline as a TC rule set that needs no OVS; no events are asked for.",
+)  # fmt: skip
 def lower(
-    flows: str, events: str, port: int | None, to: str, lane: str | None, **setup: Any
-) -> None:
+    flows: str, events: str | None, port: int | None, to: str, lane: str | None, static: bool,
+    **setup: Any,
+) -> None:  # fmt: skip
     """Print what is installed after the events: datapath flows, tc commands, NIC rules.
 
     The tc commands are such as the real tc takes; what could not be lowered stands there as a
-    comment with its reason.
+    comment with its reason. With --static the tables themselves become chains; what TC cannot say
+    is an error that names the flow.
     """
+    if static:
+        config = make_setup(flows=flows, **setup)
+        for line in lower_static(config, to):
+            click.echo(line)
+        return
+    if events is None:
+        raise InputError("Missing option '--events'", hint="or ask for the tables with --static")
     config = make_setup(flows=flows, events=events, port=port, **setup)
     name = lane or _LANE_FOR[to]
     running = make(name, config)

@@ -27,7 +27,7 @@ from ovsct.packet.packet import (
     PROTO_UDP,
     VLAN_TYPES,
 )
-from ovsct.tc.keys import FIRST_FRAG, FRAG, ct_state_problem
+from ovsct.tc.keys import ETH_P_ALL, FIRST_FRAG, FRAG, ct_state_problem
 from ovsct.tc.verdict import MAX_CHAIN
 
 _TYPE: Final = SLOTS["dl_type"]
@@ -118,6 +118,31 @@ def lower_match(key: int, mask: int, capabilities: Capabilities) -> Match:
     )
 
 
+def lower_open_match(key: int, mask: int, tpid: int, capabilities: Capabilities) -> Match:
+    """The match of a flow that names no Ethernet type: frames of any, or behind the tag `tpid`.
+
+    OVS has no such megaflow; pipelines without OVS have such flows.
+
+    Raises:
+        RefusedError: flower has no way to say it.
+    """
+    lowering = _Lowering(key, mask & ~_TUNNEL, capabilities)
+    lowering.protocol = tpid or ETH_P_ALL
+    if tpid:
+        lowering.put(tpid << _TAGS[0][1].shift, _TAGS[0][1].mask)
+        tci = _TAGS[0][0]
+        lowering.tag(tci.get(key), tci.get(lowering.left), tci.shift, tci.mask)
+    lowering.take(_MACS)
+    lowering.conntrack()
+    lowering.left &= ~_IMPLIED
+    if lowering.left:
+        names = ", ".join(slot.name for slot in SLOTS.values() if slot.mask & lowering.left)
+        raise refuse(Reason.OTHER_MATCH, f"a match on {names} of any packet", lowering.left)
+    return Match(
+        lowering.protocol, 0, lowering.value, lowering.flower, tuple(lowering.notes)
+    )
+
+
 class _Lowering:
     """One match on its way: `left` are the bits of the megaflow's mask not yet crossed off."""
 
@@ -157,7 +182,7 @@ class _Lowering:
             if not tci.get(self.key) & _PRESENT:
                 break
             types.append(tpid.get(self.key))
-            self._tag(tci.get(self.key), tci.get(self.left), tci.shift, tci.mask)
+            self.tag(tci.get(self.key), tci.get(self.left), tci.shift, tci.mask)
         types.append(self.dl_type)
         self.protocol = types[0]
         for (_, tpid), found in zip(_TAGS, types, strict=False):
@@ -172,7 +197,8 @@ class _Lowering:
         if inner not in VLAN_TYPES or len(types) > 2:
             self.put(inner << _TYPE.shift, _TYPE.mask)
 
-    def _tag(self, tci: int, mask: int, shift: int, bits: int) -> None:
+    def tag(self, tci: int, mask: int, shift: int, bits: int) -> None:
+        """One tag: a whole id, a whole priority, or nothing of either."""
         if not mask:
             return
         vid, pcp = mask & _VID, mask & _PCP
