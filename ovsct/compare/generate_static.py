@@ -114,7 +114,7 @@ def _actions(dice: Dice, table: int, match: list[str]) -> str:
     elif kind < 0.93:
         parts.append(_outputs(dice))
         if dice.chance(0.1):
-            parts += list(_edits(dice, match)) + [_outputs(dice)]
+            parts += [*_edits(dice, match), _outputs(dice)]
     elif kind < 0.96:
         parts += ["ct_clear", _outputs(dice)]
     return ",".join(parts) or "drop"
