@@ -123,6 +123,14 @@ def with_ports(setup: Setup, ports: set[int]) -> Setup:
     """The same setup with other ports; what was parsed stays so."""
     changed = copy(setup)
     object.__setattr__(changed, "ports", tuple(sorted(ports)))
+    if not setup.bridges:
+        from ovsct.bridge.bridges import alone
+
+        # The bridge that is alone has these ports, too.
+        bridges = tuple(copy(bridge) for bridge in setup.all_bridges)
+        for bridge in bridges:
+            object.__setattr__(bridge, "plan", alone(changed.ports))
+        object.__setattr__(changed, "all_bridges", bridges)
     return changed
 
 

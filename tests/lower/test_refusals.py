@@ -16,6 +16,7 @@ from ovsct.lanes.tc import TcLane
 from ovsct.lower.kernel import CT_STATE_5_3, Capabilities
 from ovsct.lower.priorities import Priorities
 from ovsct.lower.reasons import Ignored, Reason, Refusal
+from ovsct.lower.static_reasons import StaticReason
 from ovsct.lower.text import refusal_lines
 from ovsct.lower.to_tc import Lowered, Lowering, blame
 from ovsct.openflow.actions import OFPP_LOCAL
@@ -296,4 +297,4 @@ def test_every_reason_is_reached_by_a_test() -> None:
 
 def test_every_reason_has_a_page() -> None:
     titles = [line for line in DOC.read_text().splitlines() if line.startswith("## `")]
-    assert titles == [f"## `{member}`" for member in (*Reason, *Ignored)]
+    assert titles == [f"## `{member}`" for member in (*Reason, *Ignored, *StaticReason)]
