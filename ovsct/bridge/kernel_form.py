@@ -51,7 +51,8 @@ def kernel_mask(key: int, mask: int, limit: int) -> int:
     else:
         mask |= left << _TCIS[0].shift
     if not inner:
-        return mask
+        # "Always match on tci": that there is no second tag is matched too.
+        return mask | _INNER
     if limit < VLAN_DEPTH:
         return mask & ~_TPIDS[1].mask | _INNER
     return mask if mask & _INNER else mask | left << _TCIS[1].shift

@@ -73,6 +73,18 @@ def test_the_child_inherits_mark_and_label_and_names_its_master() -> None:
     assert child.parent.dport == 69
 
 
+@pytest.mark.parametrize(("kernel", "helper"), [("6.1", "tftp"), ("6.12", None)])
+def test_a_helper_shows_in_the_status_where_it_was_named(kernel: str, helper: str | None) -> None:
+    """Seen on 6.1.176, which hands it on to what was expected, and on 6.12.117 (37-ftp-data)."""
+    tracker = OvsKernelTracker(Netfilter(kernel))
+    request = ipv4(CLIENT, SERVER, 17, bytes.fromhex("03e80045000c0000") + b"\0\1f\0")
+    tracker.track(request, Track(zone=1, commit=True, helper="tftp"), 0.0)
+    tracker.track(udp(SERVER, CLIENT, 3333, 1000), Track(zone=1, commit=True), 1.0)
+    master, child = sorted(tracker.connections(1.0), key=lambda c: c.parent is not None)
+    assert (master.helper, "helper" in master.status) == ("tftp", True)
+    assert (child.helper, "helper" in child.status) == (helper, False)
+
+
 @pytest.mark.parametrize(("later", "related"), [(299.999, True), (300.0, False)])
 def test_an_expectation_waits_five_minutes(later: float, related: bool) -> None:
     netfilter = Netfilter()

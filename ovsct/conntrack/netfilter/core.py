@@ -148,6 +148,8 @@ class Netfilter:
         self.acct = self.sysctls["acct"]
         newer = kernel != "6.1"
         self.rst_closes = not newer
+        # 6.1.176 hands the helper on to what was expected, as 6.12.117 does not: so it was seen.
+        self.helped_children = not newer
         self.merges_reverse = newer
         self.evicts_time_wait = newer
         self.dst_starts_at_first = newer

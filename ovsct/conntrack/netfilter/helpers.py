@@ -19,6 +19,7 @@ from ovsct.conntrack.netfilter.entry import (
     ESTABLISHED,
     ESTABLISHED_REPLY,
     EXPECTED,
+    HELPER,
     IS_REPLY,
     NAT_MASK,
     RELATED_REPLY,
@@ -156,6 +157,7 @@ def assign(e: Entry, helper: str) -> None:
         )
     if e.original & 0xFF == PROTOCOLS[helper]:
         e.more().helper = helper
+        e.status |= HELPER
 
 
 def adopt(core: Netfilter, e: Entry, now: int, template: Template) -> None:
@@ -168,6 +170,8 @@ def adopt(core: Netfilter, e: Entry, now: int, template: Template) -> None:
         e.status |= EXPECTED
         e.more().master = expected.master
         e.mark = expected.master.mark
+        if core.helped_children:
+            e.more().helper = expected.master.helper
         if expected.follow is not None:
             follow_master(core, e, expected.follow, now)
     elif helper is not None:
