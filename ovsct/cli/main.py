@@ -32,6 +32,7 @@ _COMMANDS: Final[dict[str, str]] = {
     "fuzz": "Campaigns of generated cases against a real ovs-vswitchd.",
     "oracle": "Real kernels as judges: what is here, and how to get it.",
     "scenario": "Work with scenario files.",
+    "explain": "Say OpenFlow messages as ovs-ofctl commands, flows as messages and Ryu calls.",
     "switch": "Run a modelled bridge that ovs-ofctl and controllers can talk to.",
 }
 """The subcommands. Each is a module of its own, imported when it is asked for."""
