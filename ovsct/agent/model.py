@@ -42,6 +42,9 @@ IMPLICIT: Final = "implicit_miss"
 """Why a frame goes to controllers that no flow sends there: there was none."""
 
 _HIDDEN: Final = ("recirc_id", "dp_hash")
+_HIDDEN_MASK: Final = sum(FIELDS[name].mask for name in _HIDDEN)
+_OF_TUPLE: Final = ((("ct_nw_src", "ct_nw_dst"), 0x0800), (("ct_ipv6_src", "ct_ipv6_dst"), 0x86DD))
+_OF_TUPLE_MASK: Final = sum(FIELDS[name].mask for names, _ in _OF_TUPLE for name in names)
 
 
 class ModelBridge:
@@ -305,6 +308,8 @@ class ModelBridge:
 
 
 def _refuse_hidden(match: Match) -> None:
+    if not match.mask & _HIDDEN_MASK:
+        return
     for name in _HIDDEN:
         if FIELDS[name].get(match.mask):
             raise WireError("OFPBRC_EPERM", f"only the switch itself matches on {name}")
@@ -312,9 +317,10 @@ def _refuse_hidden(match: Match) -> None:
 
 def _check_ct_family(match: Match) -> None:
     """Addresses of the original tuple need the Ethernet type (OVS ofputil_decode_flow_mod())."""
+    if not match.mask & _OF_TUPLE_MASK:
+        return
     dl_type = SLOTS["dl_type"].get(match.value)
-    for names, wanted in ((("ct_nw_src", "ct_nw_dst"), 0x0800),
-                          (("ct_ipv6_src", "ct_ipv6_dst"), 0x86DD)):  # fmt: skip
+    for names, wanted in _OF_TUPLE:
         if dl_type != wanted and any(FIELDS[name].get(match.mask) for name in names):
             raise WireError("OFPBAC_MATCH_INCONSISTENT", f"{names[0]} without its Ethernet type")
 

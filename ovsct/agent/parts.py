@@ -14,7 +14,9 @@ LONGEST: Final = 4 << 20
 PATIENCE: Final = 1.0
 """Seconds for which the next message of a request is waited for."""
 
-_REQUEST: Final = 18
+MULTIPART: Final = 18
+"""The type of such a request, from 1.3 on."""
+
 _HEAD: Final = HEADER.size + 8
 _VENDOR_HEAD: Final = _HEAD + 8
 
@@ -41,7 +43,7 @@ class Parts:
 
         Raises WireError: it does not belong to what came before, or is too much.
         """
-        if data[0] < OF13 or data[1] != _REQUEST or len(data) < _HEAD:
+        if data[0] < OF13 or data[1] != MULTIPART or len(data) < _HEAD:
             return [data]
         xid, kind = data[4:8], data[8:10]
         more = bool(data[11] & 1)

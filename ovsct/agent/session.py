@@ -17,7 +17,7 @@ from ovsct.agent.bundles import Bundles
 from ovsct.agent.clock import nanoseconds
 from ovsct.agent.continuations import to_wire
 from ovsct.agent.model import IMPLICIT, ModelBridge, Told
-from ovsct.agent.parts import Parts, is_request, whole
+from ovsct.agent.parts import MULTIPART, Parts, is_request, whole
 from ovsct.agent.punt import Punt
 from ovsct.agent.rules import Removed
 from ovsct.agent.wants import Wants
@@ -120,10 +120,13 @@ class Session:
         self.wants.set_default(self.version)
 
     def _handle(self, data: bytes, xid: int) -> None:
-        messages = self._parts.take(data, self.model.now)
-        if not messages:
-            return
-        message = whole(messages, table_ids=self.table_ids)
+        if data[1] == MULTIPART:
+            messages = self._parts.take(data, self.model.now)
+            if not messages:
+                return
+            message = whole(messages, table_ids=self.table_ids)
+        else:
+            message = decode(data, table_ids=self.table_ids)
         answer = ANSWERS.get(type(message.body))
         if answer is None:
             # A reply, or something that only a switch says.

@@ -82,33 +82,58 @@ def _clear(path: Path) -> None:
     raise OvsctError(f"{path}: somebody listens there already")
 
 
+def _bound(path: Path) -> socket.socket:
+    """A unix socket that is private to its owner (mode 0600). Raises OSError, OvsctError."""
+    _clear(path)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    # The mode must be right from the first moment: a umask does that, chmod would be late.
+    old = os.umask(0o177)
+    try:
+        listener.bind(str(path))
+    except OSError:
+        listener.close()
+        raise
+    finally:
+        os.umask(old)
+    return listener
+
+
+def _no_place(where: Place, error: OSError) -> OvsctError:
+    named = where.path if where.path is not None else f"{where.host}:{where.port}"
+    return OvsctError(f"{named}: {error.strerror or error}")
+
+
 async def listen(where: Place, serve: Serve) -> asyncio.Server:
-    """Listen; a unix socket is private to its owner (mode 0600).
+    """Listen; `serve` gets the streams of each connection.
 
     Raises OvsctError: nothing can be listened on there.
     """
     try:
         if where.path is None:
             return await asyncio.start_server(serve, where.host, where.port)
-        _clear(where.path)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        # The mode must be right from the first moment: a umask does that, chmod would be late.
-        old = os.umask(0o177)
-        try:
-            listener.bind(str(where.path))
-        except OSError:
-            listener.close()
-            raise
-        finally:
-            os.umask(old)
-        return await asyncio.start_unix_server(serve, sock=listener)
+        return await asyncio.start_unix_server(serve, sock=_bound(where.path))
     except OSError as error:
-        named = where.path if where.path is not None else f"{where.host}:{where.port}"
-        raise OvsctError(f"{named}: {error.strerror or error}") from error
+        raise _no_place(where, error) from error
 
 
-async def connect(where: Place) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Connect. Raises OSError: nobody listens there."""
+async def listen_for(where: Place, accepted: Callable[[], asyncio.BaseProtocol]) -> asyncio.Server:
+    """Listen; `accepted` makes the protocol of each connection.
+
+    Raises OvsctError: nothing can be listened on there.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        if where.path is None:
+            return await loop.create_server(accepted, where.host, where.port)
+        return await loop.create_unix_server(accepted, sock=_bound(where.path))
+    except OSError as error:
+        raise _no_place(where, error) from error
+
+
+async def connect(where: Place, protocol: asyncio.BaseProtocol) -> None:
+    """Connect `protocol`. Raises OSError: nobody listens there."""
+    loop = asyncio.get_running_loop()
     if where.path is not None:
-        return await asyncio.open_unix_connection(str(where.path))
-    return await asyncio.open_connection(where.host, where.port)
+        await loop.create_unix_connection(lambda: protocol, str(where.path))
+    else:
+        await loop.create_connection(lambda: protocol, where.host, where.port)

@@ -8,28 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from ovsct.agent import unixctl
 from ovsct.agent.clock import Clock
 from ovsct.agent.commands import Commands
+from ovsct.agent.connection import Connection
 from ovsct.agent.frames import PortStreams
 from ovsct.agent.model import ModelBridge, Told
 from ovsct.agent.rules import LOOK_EVERY
-from ovsct.agent.session import Closed, Session
-from ovsct.agent.sockets import Place, connect, listen
+from ovsct.agent.session import Session
+from ovsct.agent.sockets import Place, connect, listen, listen_for
 from ovsct.errors import InputError
 from ovsct.lanes.ovs import OvsLane
-from ovsct.openflow.wire import messages as m
 
 _LOG: Final = logging.getLogger(__name__)
-
-READ_SIZE: Final = 1 << 16
-FULL: Final = 1 << 22
-"""Bytes that may wait for a controller before its asynchronous messages are dropped."""
 
 PROBE: Final = 5.0
 FIRST_WAIT: Final = 1.0
@@ -59,7 +56,7 @@ class Switch:
         self.clock = clock or Clock()
         self.model = ModelBridge(lane, self.clock.now())
         self._sockets = sockets
-        self._sessions: dict[Session, asyncio.StreamWriter] = {}
+        self._connections: set[Connection] = set()
         self._servers: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._ended = asyncio.Event()
@@ -96,7 +93,8 @@ class Switch:
             self._servers.append(await listen(Place(True, self._sockets.unixctl), control))
         for place in self._sockets.openflow:
             if place.listen:
-                self._servers.append(await listen(place, self._accepted))
+                accepted = partial(self._connection, service=True)
+                self._servers.append(await listen_for(place, accepted))
             else:
                 self._spawn(self._reach(place))
         self._spawn(self._tick())
@@ -111,8 +109,8 @@ class Switch:
             task.cancel()
         for server in self._servers:
             server.close()
-        for writer in self._sessions.values():
-            writer.close()
+        for connection in tuple(self._connections):
+            connection.close()
         if self._streams is not None:
             self._streams.close()
         for path in (*(place.path for place in self._sockets.openflow if place.listen),
@@ -131,7 +129,7 @@ class Switch:
         while True:
             await asyncio.sleep(LOOK_EVERY)
             self._now()
-            for session in tuple(self._sessions):
+            for session in self._peers():
                 session.late()
 
     def _frame(self, port: int, frame: bytes) -> None:
@@ -141,64 +139,51 @@ class Switch:
 
     # -- OpenFlow ------------------------------------------------------------------------------
 
-    async def _accepted(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        await self._speak(reader, writer, service=True)
+    def _connection(self, *, service: bool) -> Connection:
+        def session(send: Callable[[bytes], None]) -> Session:
+            made = Session(self.model, send, service=service)
+            made.peers = self._peers
+            return made
+
+        connection = Connection(session, self._now, self._connections.discard)
+        self._connections.add(connection)
+        return connection
+
+    def _peers(self) -> tuple[Session, ...]:
+        return tuple(each.session for each in self._connections if each.session is not None)
 
     async def _reach(self, place: Place) -> None:
         """Keep a connection to a controller."""
         wait = FIRST_WAIT
         while True:
+            connection = self._connection(service=False)
             try:
-                reader, writer = await connect(place)
+                await connect(place, connection)
             except OSError as error:
+                self._connections.discard(connection)
                 _LOG.info("controller %s: %s", place, error.strerror or error)
             else:
                 wait = FIRST_WAIT
-                await self._speak(reader, writer, service=False)
+                await self._probed(connection)
             await asyncio.sleep(wait)
             wait = min(2 * wait, LONGEST_WAIT)
 
-    async def _speak(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, service: bool
-    ) -> None:
-        session = Session(self.model, writer.write, service=service)
-        session.peers = lambda: tuple(self._sessions)
-        self._sessions[session] = writer
-        idle = 0
-        try:
-            while True:
-                try:
-                    data = await asyncio.wait_for(reader.read(READ_SIZE), PROBE)
-                except TimeoutError:
-                    # A probe that is not answered ends the connection, as OVS does to controllers.
-                    if service or session.version is None:
-                        continue
-                    idle += 1
-                    if idle > 1:
-                        break
-                    session.say(m.EchoRequest(), 0)
-                    continue
-                if not data:
-                    break
-                idle = 0
-                self._now()
-                session.feed(data)
-                await writer.drain()
-        except (Closed, ConnectionError) as error:
-            _LOG.info("connection ended: %s", error)
-        finally:
-            del self._sessions[session]
-            writer.close()
+    @staticmethod
+    async def _probed(connection: Connection) -> None:
+        """Wait for the end of a connection to a controller, and ask now and then for a sign."""
+        while not connection.over.done():
+            before = connection.taken
+            await asyncio.wait((connection.over,), timeout=PROBE)
+            if connection.taken == before and not connection.over.done():
+                connection.probe()
 
     def _wants_misses(self) -> bool:
-        return any(session.wants_misses for session in self._sessions)
+        return any(session.wants_misses for session in self._peers())
 
     def _tell(self, what: Told) -> None:
-        for session, writer in self._sessions.items():
-            if writer.transport.get_write_buffer_size() <= FULL:
-                session.told(what)
+        for connection in tuple(self._connections):
+            if connection.session is not None and not connection.full:
+                connection.session.told(what)
 
 
 def check_lane(lane: object) -> OvsLane:

@@ -83,7 +83,10 @@ class FlowTables:
 
     def add(self, flow: Flow, now: float | None = None) -> None:
         """Add a flow, in place of one with the same match and priority if there is one."""
-        replaced = self.tables.setdefault(flow.table, Classifier()).insert(flow)
+        table = self.tables.get(flow.table)
+        if table is None:
+            table = self.tables[flow.table] = Classifier()
+        replaced = table.insert(flow)
         if replaced is not None:
             self._gone(replaced, flow)
         self.shared.tables += 1

@@ -26,7 +26,7 @@ class Switch:
         self.control = control
         self._ports = ports
 
-    def ofctl(self, *arguments: str, text: str | None = None) -> str:
+    def ofctl(self, *arguments: str, text: str | None = None, patience: float = 60) -> str:
         """What ovs-ofctl prints; options first, then command, then what follows the switch."""
         words = list(arguments)
         at = 0
@@ -35,7 +35,7 @@ class Switch:
         words.insert(at + 1, f"unix:{self.openflow}")
         done = subprocess.run(
             [find_program("ovs-ofctl"), *words],
-            input=text, capture_output=True, text=True, timeout=30, check=False,
+            input=text, capture_output=True, text=True, timeout=patience, check=False,
             env={**os.environ, "LC_ALL": "C"},
         )  # fmt: skip
         return done.stdout + done.stderr
@@ -44,7 +44,7 @@ class Switch:
         """What ovs-appctl prints."""
         done = subprocess.run(
             [find_program("ovs-appctl"), "-t", str(self.control), *arguments],
-            capture_output=True, text=True, timeout=30, check=False,
+            capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
         return done.stdout + done.stderr
 
@@ -52,7 +52,7 @@ class Switch:
         """A connection to a port: frames behind their length."""
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.connect(str(self._ports / f"p{number}.sock"))
-        connection.settimeout(5)
+        connection.settimeout(30)
         return connection
 
 
@@ -71,7 +71,7 @@ class Modelled(Switch):
             ],
             stderr=self._errors, env={**os.environ, "OVSCT_DEBUG": "1"},
         )  # fmt: skip
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while True:
             try:
                 Unixctl(self.control).close()

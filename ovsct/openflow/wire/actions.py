@@ -8,6 +8,7 @@ out goes by class (:mod:`ovsct.openflow.wire.action_out`). Follows OVS lib/ofp-a
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
 
 from ovsct.openflow import actions as of
@@ -198,6 +199,20 @@ def _pull_one(reader: Reader, inside: read.Inside) -> of.Action:
     return row.read(body, inside)
 
 
+_OFTEN: Final = 256
+"""Bytes of a list of actions that may be one of the many which are said again and again."""
+
+
+@lru_cache(maxsize=4096)
+def _known_actions(data: bytes, version: int) -> tuple[of.Action, ...]:
+    part = Reader(data)
+    inside = read.Inside(version, None, 0, pull_actions)
+    found = []
+    while part.left:
+        found.append(_pull_one(part, inside))
+    return tuple(found)
+
+
 def pull_actions(
     reader: Reader, length: int, version: int, *, outer: str | None = None, depth: int = 0
 ) -> tuple[of.Action, ...]:
@@ -207,6 +222,8 @@ def pull_actions(
     """
     if length % 8:
         raise WireError("OFPBRC_BAD_LEN", f"actions of {length} bytes")
+    if outer is None and length <= _OFTEN:
+        return _known_actions(reader.take(length), version)
     part = reader.part(length)
     if depth > MAX_DEPTH:
         raise WireError("OFPBAC_BAD_ARGUMENT", "actions are nested too deeply")

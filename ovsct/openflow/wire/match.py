@@ -7,14 +7,33 @@ match, ofputil_match_to_ofp10_match).
 from __future__ import annotations
 
 import struct
-from typing import Final
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 from ovsct.openflow.match import Match, without_ethernet
 from ovsct.openflow.prereq import ETH_IPV4, ETH_IPV6, MET, Packet
 from ovsct.openflow.wire.buffer import Reader, pad8, padded
 from ovsct.openflow.wire.errors import WireError
-from ovsct.openflow.wire.oxm import COOKIE, pull_header, pull_value, put_entry
-from ovsct.packet.fields import FIELDS, KEY_BITS, SLOTS, VALUE_IS_MASK, VLAN_PRESENT, Field, Prereq
+from ovsct.openflow.wire.oxm import (
+    BY_HEAD,
+    COOKIE,
+    EXPERIMENTER_CLASS,
+    limit_of,
+    pull_header,
+    pull_value,
+    put_entry,
+)
+from ovsct.packet.fields import (
+    FIELDS,
+    KEY_BITS,
+    SLOTS,
+    VALUE_IS_MASK,
+    VLAN_PRESENT,
+    Field,
+    Format,
+    Prereq,
+)
 
 _FREE: Final = (Prereq.NONE, Prereq.ETHERNET)
 _TCI: Final = SLOTS["vlan_tci"]
@@ -31,6 +50,55 @@ Cookie = tuple[int, int]
 """Value and mask of the cookie that a match asks for."""
 
 
+class _Plain(NamedTuple):
+    """A header whose field has nothing special about it, and all that is to be known of it."""
+
+    field: Field
+    size: int
+    masked: bool
+    length: int
+    limit: int
+
+
+_SPECIAL: Final = ("nw_tos", "vlan_pcp", *VALUE_IS_MASK)
+
+
+def _plain() -> Iterator[tuple[bytes, _Plain]]:
+    for (kind, _number, vendor), (field, head) in BY_HEAD.items():
+        port = field.format is Format.PORT and field.name != "in_port"
+        if vendor or kind == EXPERIMENTER_CLASS or port or field.name in _SPECIAL:
+            continue
+        for masked in (False, True) if field.maskable else (False,):
+            length = 4 + (head.size << masked)
+            yield head.pack(masked), _Plain(field, head.size, masked, length, limit_of(field))
+
+
+_PLAIN: Final = dict(_plain())
+"""Most headers by their bytes: matches are what a switch reads most."""
+
+_ASKED: Final = sum(
+    SLOTS[name].mask
+    for name in ("dl_type", "nw_proto", "vlan_tci", "vlan_tci1", "packet_type", "nw_frag",
+                 "ct_state")
+)  # fmt: skip
+"""What a prerequisite asks for, but those of neighbour discovery, which want the ICMP type too."""
+
+_ND: Final = (Prereq.ND, Prereq.ND_SOLICIT, Prereq.ND_ADVERT)
+
+
+@lru_cache(maxsize=1024)
+def _meets(prereq: Prereq, value: int, mask: int) -> bool:
+    return MET[prereq](Packet.of(Match(value, mask), 0))
+
+
+def _need(field: Field, value: int, mask: int) -> None:
+    """Raises WireError: what stands before a field does not say that packets have it."""
+    prereq = field.prereq
+    bits = -1 if prereq in _ND else _ASKED
+    if prereq not in _FREE and not _meets(prereq, value & bits, mask & bits):
+        raise WireError("OFPBMC_BAD_PREREQ", f"{field.name} needs a match on {prereq}")
+
+
 def pull_entries(reader: Reader, *, cookie: bool = False) -> tuple[Match, Cookie]:
     """All of `reader` as entries of a match, and the cookie and its mask if `cookie` lets it.
 
@@ -38,36 +106,63 @@ def pull_entries(reader: Reader, *, cookie: bool = False) -> tuple[Match, Cookie
     """
     value = mask = 0
     wanted: Cookie = (0, 0)
-    while reader.left:
-        field, size, masked, _ = pull_header(reader, False)
-        if field is None:
-            if not cookie:
-                raise WireError("OFPBMC_BAD_FIELD", "a cookie among the matches")
-            if wanted[1]:
-                raise WireError("OFPBMC_DUP_FIELD", "two cookies")
-            wanted = _cookie(reader, masked)
+    data, end = reader.data, reader.end
+    while reader.pos < end:
+        at = reader.pos
+        plain = _PLAIN.get(data[at : at + 4])
+        if plain is None or at + plain.length > end:
+            value, mask, wanted = _pull_special(reader, value, mask, wanted, cookie)
             continue
-        bits, within = pull_value(reader, field, size, masked, maskable=True)
-        if field.prereq not in _FREE and not MET[field.prereq](Packet.of(Match(value, mask), 0)):
-            raise WireError("OFPBMC_BAD_PREREQ", f"{field.name} needs a match on {field.prereq}")
-        name = field.name
-        if name == "nw_tos":
-            if bits & ~_DSCP:
-                raise WireError("OFPBMC_BAD_VALUE", "the two low bits of nw_tos are not DSCP")
-            within &= _DSCP
-            taken = _DSCP << field.shift
-        else:
-            taken = field.mask
-        if name in VALUE_IS_MASK:
-            within = bits
-        if mask & taken:
-            raise WireError("OFPBMC_DUP_FIELD", f"{name} stands here twice")
+        field, size, masked, length, limit = plain
+        reader.pos = at + length
+        bits = int.from_bytes(data[at + 4 : at + 4 + size], "big")
+        within = field.ones
+        if masked:
+            given = int.from_bytes(data[at + 4 + size : at + length], "big")
+            if bits & ~given:
+                raise WireError("OFPBMC_BAD_WILDCARDS", f"{field.name}: {bits:#x}/{given:#x}")
+            within &= given
+        if bits > limit:
+            raise WireError("OFPBMC_BAD_VALUE", f"{bits:#x} is no value of {field.name}")
+        _need(field, value, mask)
+        if mask & field.mask:
+            raise WireError("OFPBMC_DUP_FIELD", f"{field.name} stands here twice")
         value |= bits << field.shift
         mask |= within << field.shift
-        if name == "vlan_pcp":
-            value |= VLAN_PRESENT << _TCI.shift
-            mask |= VLAN_PRESENT << _TCI.shift
     return without_ethernet(Match(value & mask, mask)), wanted
+
+
+def _pull_special(
+    reader: Reader, value: int, mask: int, wanted: Cookie, cookie: bool
+) -> tuple[int, int, Cookie]:
+    """One entry of any kind, added to what there is."""
+    field, size, masked, _ = pull_header(reader, False)
+    if field is None:
+        if not cookie:
+            raise WireError("OFPBMC_BAD_FIELD", "a cookie among the matches")
+        if wanted[1]:
+            raise WireError("OFPBMC_DUP_FIELD", "two cookies")
+        return value, mask, _cookie(reader, masked)
+    bits, within = pull_value(reader, field, size, masked, maskable=True)
+    _need(field, value, mask)
+    name = field.name
+    if name == "nw_tos":
+        if bits & ~_DSCP:
+            raise WireError("OFPBMC_BAD_VALUE", "the two low bits of nw_tos are not DSCP")
+        within &= _DSCP
+        taken = _DSCP << field.shift
+    else:
+        taken = field.mask
+    if name in VALUE_IS_MASK:
+        within = bits
+    if mask & taken:
+        raise WireError("OFPBMC_DUP_FIELD", f"{name} stands here twice")
+    value |= bits << field.shift
+    mask |= within << field.shift
+    if name == "vlan_pcp":
+        value |= VLAN_PRESENT << _TCI.shift
+        mask |= VLAN_PRESENT << _TCI.shift
+    return value, mask, wanted
 
 
 def _cookie(reader: Reader, masked: bool) -> Cookie:
@@ -244,18 +339,24 @@ def pull_of10_match(reader: Reader) -> tuple[Match, bool]:
 
 def _sayable(match: Match) -> Match:
     """Without what the rest of the match does not allow (OVS ofputil_normalize_match())."""
-    packet = Packet.of(match, 0)
+    lost = _unsayable(FIELDS["eth_type"].get(match.value), FIELDS["nw_proto"].get(match.value))
+    return Match(match.value & ~lost, match.mask & ~lost)
+
+
+@lru_cache(maxsize=256)
+def _unsayable(dl_type: int, nw_proto: int) -> int:
+    """The bits that OpenFlow 1.0 cannot say of such packets."""
     lost = 0
     for names, allowed in (
-        (("ip_src", "ip_dst"), packet.dl_type in (ETH_IPV4, 0x0806, 0x8035)),
-        (("nw_proto",), packet.dl_type in (ETH_IPV4, ETH_IPV6, 0x0806, 0x8035)),
-        (("nw_tos",), packet.dl_type in (ETH_IPV4, ETH_IPV6)),
-        (("tcp_src", "tcp_dst"), packet.dl_type in (ETH_IPV4, ETH_IPV6)
-         and packet.nw_proto in (6, 17, 132, 1 if packet.dl_type == ETH_IPV4 else 58)),
+        (("ip_src", "ip_dst"), dl_type in (ETH_IPV4, 0x0806, 0x8035)),
+        (("nw_proto",), dl_type in (ETH_IPV4, ETH_IPV6, 0x0806, 0x8035)),
+        (("nw_tos",), dl_type in (ETH_IPV4, ETH_IPV6)),
+        (("tcp_src", "tcp_dst"), dl_type in (ETH_IPV4, ETH_IPV6)
+         and nw_proto in (6, 17, 132, 1 if dl_type == ETH_IPV4 else 58)),
     ):  # fmt: skip
         if not allowed:
             lost |= sum(FIELDS[name].mask for name in names)
-    return Match(match.value & ~lost, match.mask & ~lost)
+    return lost
 
 
 def put_of10_match(match: Match) -> bytes:

@@ -80,11 +80,12 @@ def _heads(field: Field) -> list[Head]:
 
 
 _ALL: Final = {name: heads for name, field in FIELDS.items() if (heads := _heads(field))}
-_BY_HEAD: Final = {
+BY_HEAD: Final = {
     (head.kind, head.number, head.vendor): (FIELDS[name], head)
     for name, heads in _ALL.items()
     for head in heads
 }
+"""Field and header by class, number and vendor."""
 
 
 def _for_nxm(heads: list[Head]) -> Head:
@@ -142,7 +143,7 @@ def pull_header(reader: Reader, action: bool) -> tuple[Field | None, int, bool, 
         if length < 0:
             raise WireError("OFPBMC_BAD_LEN", f"OXM header {header:#010x}")
     size = length >> masked
-    known = _BY_HEAD.get((kind, number, vendor))
+    known = BY_HEAD.get((kind, number, vendor))
     if known is not None and known[1].size == size:
         return known[0], size, masked, header
     if header & ~0x1FF == COOKIE & ~0x1FF and size == 8:
@@ -184,6 +185,11 @@ _CT_STATES: Final = sum(bit for _, bit in CT_STATE_NAMES)
 _LIMITS: Final = {"ct_state": _CT_STATES, "arp_op": 0xFF}
 
 
+def limit_of(field: Field) -> int:
+    """The highest value that a field has on the wire."""
+    return _LIMITS.get(field.name, field.ones)
+
+
 def _value(field: Field, value: int) -> int:
     """A value off the wire as the field's own; raises WireError if it cannot be one."""
     if field.format is Format.PORT and field.name != "in_port":
@@ -191,7 +197,7 @@ def _value(field: Field, value: int) -> int:
             return port_from_wire(value)
         except WireError as error:
             raise WireError("OFPBMC_BAD_VALUE", error.detail) from None
-    if value > _LIMITS.get(field.name, field.ones):
+    if value > limit_of(field):
         raise WireError("OFPBMC_BAD_VALUE", f"{value:#x} is no value of {field.name}")
     return value
 
