@@ -378,6 +378,14 @@ def _meter_stats(session: Session, message: s.MeterStatsRequest, xid: int) -> No
     session.reply(s.MeterStatsReply(entries), xid)
 
 
+def _monitor(session: Session, message: s.FlowMonitorRequest, xid: int) -> None:
+    session.monitor(message, xid)
+
+
+def _cancel(session: Session, message: m.MonitorCancel, _: int) -> None:
+    session.cancel_monitor(message.monitor_id)
+
+
 def _ipfix(_session: Session, _: s.IpfixRequest, _xid: int) -> None:
     raise WireError("NXST_NOT_CONFIGURED", "there is no IPFIX")
 
@@ -425,6 +433,8 @@ ANSWERS: Final[dict[type, Callable[[Any, Any, int], None]]] = {
     s.GroupStatsRequest: _group_stats,
     s.GroupDescRequest: _group_desc,
     s.GroupFeaturesRequest: _group_features,
+    m.MonitorCancel: _cancel,
+    s.FlowMonitorRequest: _monitor,
     s.IpfixRequest: _ipfix,
     s.MeterFeaturesRequest: _meter_features,
 }

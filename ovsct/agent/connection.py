@@ -92,6 +92,8 @@ class Connection(asyncio.BufferedProtocol):
         """It is over."""
         if exc is not None:
             _LOG.info("connection ended: %s", exc)
+        if self.session is not None:
+            self.session.end()
         self._ended(self)
         if not self.over.done():
             self.over.set_result(None)
@@ -99,9 +101,14 @@ class Connection(asyncio.BufferedProtocol):
     # -- what the switch calls -------------------------------------------------------------------
 
     @property
+    def waiting(self) -> int:
+        """Bytes that wait to be sent."""
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
+
+    @property
     def full(self) -> bool:
         """Whether so much waits to be sent that what was not asked for is dropped."""
-        return self._transport is None or self._transport.get_write_buffer_size() > FULL
+        return self._transport is None or self.waiting > FULL
 
     def probe(self) -> None:
         """Ask whether the controller lives; one that has not answered is given up."""

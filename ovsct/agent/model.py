@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 from ovsct.agent.continuations import bridge_id, from_wire
 from ovsct.agent.groups import Groups
 from ovsct.agent.meters import Meters
+from ovsct.agent.monitors import FlowChange
 from ovsct.agent.ports import Ports
 from ovsct.agent.punt import Punt, PuntingDatapath, metadata_of
 from ovsct.agent.rules import HIDDEN_TABLE, Filter, Removed, Rule, Rules, groups_of, with_actions
@@ -36,7 +37,7 @@ from ovsct.packet.packet import parse
 
 _LOG: Final = logging.getLogger(__name__)
 
-Told: TypeAlias = Removed | Punt
+Told: TypeAlias = Removed | Punt | FlowChange
 
 IMPLICIT: Final = "implicit_miss"
 """Why a frame goes to controllers that no flow sends there: there was none."""
@@ -55,6 +56,7 @@ class ModelBridge:
         now: the time in seconds.
 
     `deliver`, if set, gets every output to a port; `tell` what controllers may want to know.
+    `author` says whose message is being obeyed, and its transaction id.
     """
 
     def __init__(self, lane: OvsLane, now: float = 0.0) -> None:
@@ -76,6 +78,8 @@ class ModelBridge:
         self.wants_misses: Callable[[], bool] = lambda: False
         self.config_flags = 0
         self.election: int | None = None
+        self.author: tuple[object, int] = (None, 0)
+        self._watchers = 0
 
     # -- time and packets ----------------------------------------------------------------------
 
@@ -158,6 +162,22 @@ class ModelBridge:
     def _tell(self, told: Told) -> None:
         if self.tell is not None:
             self.tell(told)
+
+    # -- watching ------------------------------------------------------------------------------
+
+    @property
+    def watched(self) -> bool:
+        """Whether anybody wants to be told of each change of a flow."""
+        return self._watchers > 0
+
+    def watch(self, on: bool) -> None:
+        """Somebody wants to be told of each change of a flow from now on, or no longer."""
+        self._watchers += 1 if on else -1
+        self.rules.watch(self._flow_changed if self._watchers else None)
+
+    def _flow_changed(self, event: str, flow: Flow, reason: str, was: Flow | None) -> None:
+        before = was.actions if was is not None and was.actions != flow.actions else ()
+        self._tell(FlowChange(event, flow, reason, before, was, *self.author))
 
     # -- flows ---------------------------------------------------------------------------------
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from ovsct.bridge.bridge import Bridge
 from ovsct.bridge.datapath import Datapath
@@ -105,6 +105,10 @@ def first_meter(actions: tuple[Action, ...]) -> int | None:
     return None
 
 
+Watch: TypeAlias = Callable[[str, Flow, str, Flow | None], None]
+"""Told of a flow what it is (``added``, ``removed``, ``modified``), why, and what it was."""
+
+
 class Rules:
     """All flows of a bridge.
 
@@ -121,6 +125,9 @@ class Rules:
         self._rules: dict[int, Rule] = {}
         self._noted = False
         self._next_look = now
+        self._watch: Watch | None = None
+        self._adding = False
+        self._reason = "delete"
         for table in self.tables.tables.values():
             for flow in table:
                 self._rules[id(flow)] = Rule(flow, now)
@@ -198,6 +205,22 @@ class Rules:
 
     # -- changing ------------------------------------------------------------------------------
 
+    def watch(self, watch: Watch | None) -> None:
+        """Tell of each change, or (None) of none."""
+        self._watch = watch
+        self.tables.on_change = self._changed if watch is not None else None
+
+    def _changed(self, old: Flow | None, new: Flow | None) -> None:
+        """What OVS calls a change (replace_rule_finish(), delete_flows_finish__())."""
+        assert self._watch is not None
+        if new is None:
+            assert old is not None
+            self._watch("removed", old, self._reason, None)
+        elif old is None or self._adding:
+            self._watch("added", new, "", old)
+        elif (old.actions, old.cookie) != (new.actions, new.cookie):
+            self._watch("modified", new, "", old)
+
     def add(
         self, flow: Flow, now: float, *, reset_counts: bool, check_overlap: bool = False
     ) -> Rule:
@@ -208,7 +231,11 @@ class Rules:
         old = self.tables.like(flow)
         if check_overlap and self.tables.overlaps(flow):
             raise WireError("OFPFMFC_OVERLAP", "the flow overlaps another")
-        return self._replace(old, flow, now, reset_counts)
+        self._adding = True
+        try:
+            return self._replace(old, flow, now, reset_counts)
+        finally:
+            self._adding = False
 
     def modify(self, rule: Rule, flow: Flow, now: float, *, reset_counts: bool) -> Rule:
         """Put `flow` in the place of a rule; it keeps the older one's creation time."""
@@ -243,6 +270,7 @@ class Rules:
         for rule in rules:
             by_table.setdefault(rule.flow.table, []).append(rule)
             gone.append(Removed(rule, reason, *self.count(rule, counts), now))
+        self._reason = reason
         for number, those in by_table.items():
             with self.tables.tables[number].deferred():
                 for rule in those:
@@ -250,6 +278,7 @@ class Rules:
                     if self.tables.holds(rule.flow):
                         self.tables.remove(rule.flow)
                     self._rules.pop(id(rule.flow), None)
+        self._reason = "delete"
         return gone
 
     def expire(self, now: float) -> list[Removed]:

@@ -17,18 +17,20 @@ from ovsct.agent.bundles import Bundles
 from ovsct.agent.clock import nanoseconds
 from ovsct.agent.continuations import to_wire
 from ovsct.agent.model import IMPLICIT, ModelBridge, Told
+from ovsct.agent.monitors import MOST_WAITING, FlowChange, Monitors
 from ovsct.agent.parts import MULTIPART, Parts, is_request, whole
 from ovsct.agent.punt import Punt
 from ovsct.agent.rules import Removed
 from ovsct.agent.wants import Wants
 from ovsct.errors import OvsctError
 from ovsct.openflow.wire import messages as m
+from ovsct.openflow.wire import multipart as s
 from ovsct.openflow.wire.action_in import REASONS as PACKET_REASONS
 from ovsct.openflow.wire.codec import HEADER, decode, encode, encode_reply, split
 from ovsct.openflow.wire.connection_forms import IMPLICIT_MISS
 from ovsct.openflow.wire.continuation import Continuation, put_continuation
 from ovsct.openflow.wire.errors import WireError
-from ovsct.openflow.wire.numbers import COOKIE_NONE, OF10, OF13, OF15, VERSIONS
+from ovsct.openflow.wire.numbers import COOKIE_NONE, OF10, OF13, OF14, OF15, VERSIONS
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -36,6 +38,7 @@ REASONS: Final = m.REMOVED
 _PACKET_IN_BITS: Final = {
     **{name: number for number, name in enumerate(PACKET_REASONS)}, IMPLICIT: IMPLICIT_MISS,
 }  # fmt: skip
+_NOBODY: Final = (None, 0)
 _FORWARDED: Final = {"group": 0, "meter": 1}
 _VARIANTS: Final = ("", "nx", "nx2")
 _SENT_BACK: Final = 0xFF00
@@ -74,6 +77,8 @@ class Session:
         self.bundles = Bundles()
         self.wants = Wants()
         self._parts = Parts()
+        self.monitors = Monitors(model.rules, self)
+        self.waiting: Callable[[], int] = lambda: 0
         self.peers: Callable[[], Iterable[Session]] = lambda: ()
         self._send(encode(m.Hello(frozenset(VERSIONS)), max(VERSIONS), 1))
 
@@ -88,6 +93,14 @@ class Session:
             raise Closed(str(error)) from None
         for message in messages:
             self._take(message)
+            if self.model.watched:
+                for session in self.peers():
+                    session.tell_changes()
+
+    def end(self) -> None:
+        """The connection is over."""
+        if self.monitors:
+            self.model.watch(False)
 
     def _take(self, data: bytes) -> None:
         version, kind, _, xid = HEADER.unpack_from(data)
@@ -132,7 +145,11 @@ class Session:
             # A reply, or something that only a switch says.
             stats = is_request(self.spoken, data[1])
             raise WireError("OFPBRC_BAD_STAT" if stats else "OFPBRC_BAD_TYPE", repr(data[1]))
-        answer(self, message.body, xid)
+        self.model.author = (self, xid)
+        try:
+            answer(self, message.body, xid)
+        finally:
+            self.model.author = _NOBODY
 
     # -- out -------------------------------------------------------------------------------------
 
@@ -173,6 +190,9 @@ class Session:
     def told(self, what: Told) -> None:
         """Something happened that controllers may want to know."""
         if self.version is None:
+            return
+        if isinstance(what, FlowChange):
+            self.monitors.report(what)
             return
         if isinstance(what, Removed):
             self._flow_removed(what)
@@ -310,6 +330,47 @@ class Session:
         """Refuse what was to have more parts that have not come."""
         for data in self._parts.late(self.model.now):
             self.refuse(WireError("OFPBRC_MULTIPART_REQUEST_TIMEOUT"), data)
+
+    # -- flow monitors -----------------------------------------------------------------------------
+
+    def monitor(self, request: s.FlowMonitorRequest, xid: int) -> None:
+        """Set up, change or end flow monitors. Raises WireError."""
+        before = bool(self.monitors)
+        try:
+            updates = self.monitors.request(request.entries)
+        finally:
+            self._watches(before)
+        self.reply(s.FlowUpdates(updates), xid)
+
+    def cancel_monitor(self, ident: int) -> None:
+        """End a flow monitor. Raises WireError."""
+        before = bool(self.monitors)
+        self.monitors.cancel(ident)
+        self._watches(before)
+
+    def _watches(self, before: bool) -> None:
+        if bool(self.monitors) != before:
+            self.model.watch(not before)
+
+    def tell_changes(self) -> None:
+        """Say what monitors have seen; pause them if the controller does not take it."""
+        updates = self.monitors.take()
+        if updates:
+            self.reply(s.FlowUpdates(updates), 0)
+        if updates and not self.monitors.paused and self.waiting() > MOST_WAITING:
+            self.monitors.pause()
+            self._say_pause("paused", m.MonitorPaused(), ())
+        elif self.monitors.paused and not self.waiting():
+            self._say_pause("resumed", m.MonitorResumed(), self.monitors.resume())
+
+    def _say_pause(self, event: str, old: Any, updates: tuple[s.FlowUpdate, ...]) -> None:
+        """Until 1.3 a message of its own says so, then an update."""
+        if updates:
+            self.reply(s.FlowUpdates(updates), 0)
+        if self.spoken < OF14:
+            self.say(old, 0)
+        else:
+            self.reply(s.FlowUpdates((s.FlowUpdate(event=event),)), 0)
 
     # -- more of roles ---------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from ovsct.agent.commands import Commands
 from ovsct.agent.connection import Connection
 from ovsct.agent.frames import PortStreams
 from ovsct.agent.model import ModelBridge, Told
+from ovsct.agent.monitors import FlowChange
 from ovsct.agent.rules import LOOK_EVERY
 from ovsct.agent.session import Session
 from ovsct.agent.sockets import Place, connect, listen, listen_for
@@ -124,6 +125,7 @@ class Switch:
         now = self.clock.now()
         if now > self.model.now:
             self.model.advance(now)
+            self._tell_changes()
 
     async def _tick(self) -> None:
         while True:
@@ -136,6 +138,7 @@ class Switch:
         self._now()
         if len(frame) >= 14:
             self.model.receive(port, frame)
+            self._tell_changes()
 
     # -- OpenFlow ------------------------------------------------------------------------------
 
@@ -143,6 +146,7 @@ class Switch:
         def session(send: Callable[[bytes], None]) -> Session:
             made = Session(self.model, send, service=service)
             made.peers = self._peers
+            made.waiting = lambda: connection.waiting
             return made
 
         connection = Connection(session, self._now, self._connections.discard)
@@ -182,8 +186,16 @@ class Switch:
 
     def _tell(self, what: Told) -> None:
         for connection in tuple(self._connections):
-            if connection.session is not None and not connection.full:
+            if connection.session is None:
+                continue
+            if isinstance(what, FlowChange) or not connection.full:
                 connection.session.told(what)
+
+    def _tell_changes(self) -> None:
+        """Send what flow monitors have seen without a message of a controller's."""
+        if self.model.watched:
+            for session in self._peers():
+                session.tell_changes()
 
 
 def check_lane(lane: object) -> OvsLane:

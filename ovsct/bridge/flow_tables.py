@@ -9,7 +9,7 @@ counts; what changed since then stands in `changes`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
@@ -78,6 +78,8 @@ class FlowTables:
         self.changes: list[tuple[Flow, Flow | None]] = []
         """Flows that are gone, each with the one that stands in its place."""
         self.next_due = -math.inf
+        self.on_change: Callable[[Flow | None, Flow | None], None] | None = None
+        """Told of each flow that was and the one that is instead, where there are such."""
 
     # -- flows come and go ---------------------------------------------------------------------
 
@@ -92,6 +94,8 @@ class FlowTables:
         self.shared.tables += 1
         if flow.idle_timeout or flow.hard_timeout or _has_fin_timeout(flow.actions):
             self._set_clock(flow, Clock(flow.idle_timeout, flow.hard_timeout, now))
+        if self.on_change is not None:
+            self.on_change(replaced, flow)
 
     def modify(
         self, flow: Flow, actions: tuple[Action, ...], cookie: int | None, now: float
@@ -111,6 +115,8 @@ class FlowTables:
         """Take a flow out, and with it what it learned with ``delete_learned``."""
         self.tables[flow.table].remove(flow)
         self.shared.tables += 1
+        if self.on_change is not None:
+            self.on_change(flow, None)
         self._gone(flow, None)
 
     def _gone(self, flow: Flow, instead: Flow | None) -> None:
@@ -211,6 +217,8 @@ class FlowTables:
         if clock is not None:
             clock.modified = now
             self._set_clock(changed, clock)
+        if self.on_change is not None:
+            self.on_change(there, changed)
         return there, changed
 
     def _reduce(self, effect: ReduceTimeouts) -> None:

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from ovsct.oracle.unixctl import Unixctl, UnixctlClosed
@@ -47,6 +48,21 @@ class Switch:
             capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
         return done.stdout + done.stderr
+
+    def receive(self, number: int, frame: bytes) -> None:
+        """Have a frame come in on a port, and wait until it has gone through."""
+        before = self._received(number)
+        assert self.appctl("netdev-dummy/receive", f"p{number}", frame.hex()) == ""
+        for _ in range(6000):
+            if self._received(number) > before:
+                return
+            time.sleep(0.01)  # the real one only queues it
+        raise AssertionError(f"the frame never came in on port {number}")
+
+    def _received(self, number: int) -> int:
+        found = re.search(r"rx pkts=(\d+)", self.ofctl("dump-ports", str(number)))
+        assert found is not None
+        return int(found[1])
 
     def port(self, number: int) -> socket.socket:
         """A connection to a port: frames behind their length."""
@@ -111,6 +127,65 @@ class Real(Switch):
                 "type=dummy", f"ofport_request={number}",
                 f"options:pstream=punix:{folder}/p{number}.sock",
             )  # fmt: skip
+
+
+class Watcher:
+    """``ovs-ofctl monitor`` of a switch, which has asked for what it wants when this is made.
+
+    `barrier` returns when it has printed all that the switch had sent it before.
+    """
+
+    def __init__(
+        self, switch: Switch, folder: Path, options: Sequence[str], *words: str
+    ) -> None:
+        self._log = folder / f"{switch.name}.log"
+        self._control = folder / f"{switch.name}.watch"
+        with self._log.open("w") as log:
+            self._process = subprocess.Popen(
+                [
+                    find_program("ovs-ofctl"), f"--unixctl={self._control}", *options, "monitor",
+                    f"unix:{switch.openflow}", *words,
+                ],
+                stdout=log, stderr=log, env={**os.environ, "OVS_RUNDIR": str(folder)},
+            )  # fmt: skip
+        self.barrier()
+
+    def barrier(self) -> None:
+        """Wait until all that has been sent is printed."""
+        for _ in range(600):
+            done = subprocess.run(
+                [find_program("ovs-appctl"), "-t", str(self._control), "ofctl/barrier"],
+                capture_output=True, text=True, timeout=60, check=False,
+            )  # fmt: skip
+            if done.returncode == 0 or self._process.poll() is not None:
+                return
+            time.sleep(0.05)
+        raise AssertionError(f"ovs-ofctl monitor does not answer: {done.stderr}{self.text()}")
+
+    def send(self, message: bytes) -> None:
+        """Have it send a message."""
+        subprocess.run(
+            [find_program("ovs-appctl"), "-t", str(self._control), "ofctl/send", message.hex()],
+            capture_output=True, timeout=60, check=True,
+        )  # fmt: skip
+
+    def text(self) -> str:
+        """What it has printed."""
+        return self._log.read_text()
+
+    def wait_for(self, word: str) -> None:
+        """Wait until it has printed this."""
+        for _ in range(600):
+            if word in self.text():
+                return
+            time.sleep(0.05)
+        raise AssertionError(f"{word} never came: {self.text()}")
+
+    def stop(self) -> str:
+        """End it; what it has printed, without what differs anyhow."""
+        self._process.terminate()
+        self._process.wait(60)
+        return neutral(self.text())
 
 
 _SAME = (

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
 import socket
 import stat
-import subprocess
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
-from ovsct.oracle.vswitchd import find_program
-from tests.agent.programs import Modelled, Real, Switch, neutral
+from tests.agent.programs import Modelled, Real, Switch, Watcher, neutral
 from tests.agent.test_session import TCP
 
 pytestmark = pytest.mark.real_ovs
@@ -117,9 +115,8 @@ def test_commands_answer_alike_after_packets(
     said = []
     for switch in (real, model):
         if "fdb/show" in command:
-            assert switch.appctl("netdev-dummy/receive", "p1", arp.hex()) == ""
-        assert switch.appctl("netdev-dummy/receive", "p2", TCP.hex()) == ""
-        time.sleep(0.3)  # the real one only queues them
+            switch.receive(1, arp)
+        switch.receive(2, TCP)
         said.append(neutral(switch.appctl(*command)))
     wanted, found = (_comparable(text) for text in said)
     assert found == wanted
@@ -144,36 +141,25 @@ def test_time_stops_and_is_warped(model: Modelled) -> None:
 
 
 def _monitored(switch: Switch, options: tuple[str, ...], folder: Path) -> str:
-    log = folder / f"{switch.name}.log"
-    with log.open("w") as errors:
-        monitor = subprocess.Popen(
-            [find_program("ovs-ofctl"), *options, "monitor", f"unix:{switch.openflow}", "100"],
-            stdout=errors, stderr=errors, env={**os.environ, "OVS_RUNDIR": str(folder)},
-        )  # fmt: skip
-    try:
-        time.sleep(0.5)
-        frame = TCP[:22] + bytes([64]) + TCP[23:]
-        with switch.port(4) as port:
-            port.sendall(len(frame).to_bytes(2, "big") + frame)
-        deadline = time.monotonic() + 10
-        while "PACKET_IN" not in log.read_text() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        time.sleep(0.1)
-    finally:
-        monitor.terminate()
-        monitor.wait(10)
-    return neutral(log.read_text())
+    watcher = Watcher(switch, folder, options, "100")
+    frame = TCP[:22] + bytes([64]) + TCP[23:]
+    with switch.port(4) as port:
+        port.sendall(len(frame).to_bytes(2, "big") + frame)
+        watcher.wait_for("PACKET_IN")
+        watcher.barrier()
+    return watcher.stop()
 
 
 @pytest.mark.parametrize(
     "options", [(), ("-O", "OpenFlow13"), ("-P", "nxt_packet_in2"), ("-P", "standard")], ids=str
 )
 def test_monitor_prints_the_same_packet_in(
-    real: Real, model: Modelled, options: tuple[str, ...], tmp_path: Path
+    real: Real, model: Modelled, options: tuple[str, ...]
 ) -> None:
-    wanted = _monitored(real, options, tmp_path)
-    assert "PACKET_IN" in wanted
-    assert _monitored(model, options, tmp_path) == wanted
+    with tempfile.TemporaryDirectory(prefix="ovsct-") as folder:
+        wanted = _monitored(real, options, Path(folder))
+        assert "PACKET_IN" in wanted
+        assert _monitored(model, options, Path(folder)) == wanted
 
 
 def test_packet_out_leaves_by_the_port(real: Real, model: Modelled) -> None:

@@ -51,6 +51,7 @@ from ovsct.openflow.wire.layout import (
     named,
 )
 from ovsct.openflow.wire.meter_forms import METER_MOD
+from ovsct.openflow.wire.monitor_forms import CANCEL, PAUSED, RESUMED
 from ovsct.openflow.wire.numbers import NX_VENDOR, OF10, OF13, OF14, OF15, ONF_VENDOR, VERSIONS
 from ovsct.openflow.wire.port_forms import (
     PACKET_QUEUE10,
@@ -267,6 +268,12 @@ _SPOKEN: Final = (
     Spoken(OF14, OF15, 33, BUNDLE_CONTROL),
     onf(OF13, OF13, 2301, BUNDLE_ADD),
     Spoken(OF14, OF15, 34, BUNDLE_ADD),
+    nicira(OF10, OF10, 21, CANCEL),
+    nicira(OF10, OF10, 22, PAUSED),
+    nicira(OF10, OF10, 23, RESUMED),
+    onf(OF13, OF13, 1870, CANCEL),
+    onf(OF13, OF13, 1871, PAUSED),
+    onf(OF13, OF13, 1872, RESUMED),
     nicira(OF10, OF10, 12, Form(m.SetFlowFormat, [Row("format:I")])),
     nicira(OF10, OF15, 15, Form(m.FlowModTableId, [Row("on:B 7x")])),
     nicira(OF10, OF15, 16, Form(m.SetPacketInFormat, [Row("format:I")])),

@@ -292,6 +292,28 @@ class Instructions:
         writer.buf += put_instructions(actions, context.version)
 
 
+class Entry(Protocol):
+    """What stands in a row of several: a :class:`Form`, or what chooses one."""
+
+    @property
+    def length_at(self) -> int | None:
+        """Where it says its own length, if it does."""
+        ...
+
+    @property
+    def least(self) -> int:
+        """The fewest bytes that it has."""
+        ...
+
+    def pull(self, reader: Reader, context: Context) -> Any:
+        """Read."""
+        ...
+
+    def put(self, thing: Any, context: Context) -> bytes:
+        """Write."""
+        ...
+
+
 class Many:
     """`name`: forms one behind the other up to the end.
 
@@ -300,7 +322,7 @@ class Many:
 
     __slots__ = ("bad_length", "form", "name")
 
-    def __init__(self, name: str, form: Form, bad_length: str = "OFPBRC_BAD_LEN") -> None:
+    def __init__(self, name: str, form: Entry, bad_length: str = "OFPBRC_BAD_LEN") -> None:
         self.name = name
         self.form = form
         self.bad_length = bad_length

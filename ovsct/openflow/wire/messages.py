@@ -34,6 +34,7 @@ GROUP_TYPES: Final = (
 )  # fmt: skip
 GROUP_COMMANDS_OF11: Final = {0: "add", 1: "modify", 2: "delete", 0x8000: "add_or_mod"}
 GROUP_COMMANDS: Final = {**GROUP_COMMANDS_OF11, 3: "insert_bucket", 5: "remove_bucket"}
+MONITOR_COMMANDS: Final = ("add", "modify", "delete")
 METER_COMMANDS: Final = ("add", "modify", "delete")
 ROLE_REASONS: Final = ("request", "config", "experimenter")
 KBPS, PKTPS, BURST, STATS = 1, 2, 4, 8
@@ -325,6 +326,23 @@ class QueueConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class MonitorCancel:
+    """Ends a flow monitor (until 1.3)."""
+
+    monitor_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorPaused:
+    """So much is to be told of flows that nothing more is until it has been taken (until 1.3)."""
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorResumed:
+    """All that was missed has been told (until 1.3)."""
+
+
+@dataclass(frozen=True, slots=True)
 class FlushZone:
     """Flushes a conntrack zone (Nicira's)."""
 
@@ -463,7 +481,8 @@ Plain: TypeAlias = (
     Hello | Error | EchoRequest | EchoReply | FeaturesRequest | Features | ConfigRequest | Config
     | SetConfig | FlowMod | FlowRemoved | PacketIn | PacketOut | PortStatus | PortMod
     | BarrierRequest | BarrierReply | GroupMod | MeterMod | TableMod | QueueConfigRequest
-    | QueueConfig | FlushZone | RoleRequest | RoleReply | RoleStatus | RequestForward
+    | QueueConfig | MonitorCancel | MonitorPaused | MonitorResumed | FlushZone | RoleRequest
+    | RoleReply | RoleStatus | RequestForward
     | AsyncRequest | Async | SetAsync | SetFlowFormat | FlowModTableId | SetPacketInFormat
     | SetControllerId | FlowAge | BundleControl | BundleAdd
 )  # fmt: skip

@@ -408,6 +408,59 @@ class TableFeaturesReply:
     entries: tuple[TableFeatures, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowMonitor:
+    """What a controller wants to be told of flows.
+
+    `flags`: ``initial`` (those that there are), ``add``, ``delete``, ``modify`` say when; with
+    ``actions`` these are told too, with ``own`` the controller's own changes in full. `command`:
+    ``add``, ``modify`` or ``delete``, from 1.4 on.
+    """
+
+    monitor_id: int
+    flags: frozenset[str] = frozenset()
+    command: str = "add"
+    table: int = TABLE_ALL
+    out_port: int = OFPP_NONE
+    out_group: int = GROUP_ANY
+    match: Match = field(default_factory=Match)
+
+
+@dataclass(frozen=True, slots=True)
+class FlowMonitorRequest:
+    """Sets up flow monitors, or changes or ends them."""
+
+    entries: tuple[FlowMonitor, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowUpdate:
+    """What has become of a flow.
+
+    `event`: ``initial``, ``added``, ``removed`` (with a `reason`), ``modified``; ``abbreviated``
+    stands for what the controller's own message `xid` did; ``paused`` and ``resumed`` say nothing
+    of a flow.
+    """
+
+    event: str
+    reason: str = ""
+    table: int = 0
+    priority: int = 0
+    idle_timeout: int = 0
+    hard_timeout: int = 0
+    cookie: int = 0
+    match: Match = field(default_factory=Match)
+    actions: tuple[Action, ...] = ()
+    xid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FlowUpdates:
+    """Updates, in their order."""
+
+    entries: tuple[FlowUpdate, ...]
+
+
 Multipart: TypeAlias = (
     DescRequest | DescReply | FlowStatsRequest | FlowStatsReply | AggregateRequest | AggregateReply
     | TableStatsRequest | TableStatsReply | PortStatsRequest | PortStatsReply | PortDescRequest
@@ -415,6 +468,7 @@ Multipart: TypeAlias = (
     | GroupDescRequest | GroupDescReply | GroupFeaturesRequest | GroupFeatures
     | QueueDescRequest | QueueDescReply | TableDescRequest | TableDescReply | MeterStatsRequest
     | MeterStatsReply | MeterConfigRequest | MeterConfigReply | MeterFeaturesRequest
-    | MeterFeatures | IpfixRequest | TableFeaturesRequest | TableFeaturesReply
+    | MeterFeatures | FlowMonitorRequest | FlowUpdates | IpfixRequest | TableFeaturesRequest
+    | TableFeaturesReply
 )  # fmt: skip
 """Every multipart message."""

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from ovsct.openflow.wire import multipart as s
 from ovsct.openflow.wire.flow_forms import Oxs, duration_in, duration_out, flags_in, flags_out
-from ovsct.openflow.wire.forms import Spoken, nicira
+from ovsct.openflow.wire.forms import Spoken, nicira, onf
 from ovsct.openflow.wire.group_forms import (
     GROUP_DESC11,
     GROUP_DESC15,
@@ -26,6 +26,7 @@ from ovsct.openflow.wire.layout import (
     Values,
 )
 from ovsct.openflow.wire.meter_forms import METER_CONFIG, METER_FEATURES, METER_STATS
+from ovsct.openflow.wire.monitor_forms import MONITOR10, MONITOR13, MONITOR14, UPDATES
 from ovsct.openflow.wire.numbers import OF10, OF13, OF14, OF15, VERSIONS
 from ovsct.openflow.wire.port_forms import (
     PORT10,
@@ -219,6 +220,9 @@ _REQUESTS: Final = (
     Spoken(OF14, OF15, 14, _empty(s.TableDescRequest)),
     nicira(OF10, OF15, 3, _empty(s.IpfixRequest)),
     nicira(OF10, OF15, 4, Form(s.IpfixRequest, [], variant="flow")),
+    nicira(OF10, OF10, 2, MONITOR10),
+    onf(OF13, OF13, 1870, MONITOR13),
+    Spoken(OF14, OF15, 16, MONITOR14),
     Spoken(OF14, OF15, 15, Form(s.QueueDescRequest, [Row("port_no:port queue_id:I")])),
 )
 
@@ -256,6 +260,9 @@ _REPLIES: Final = (
     Spoken(OF13, OF13, 13, _entries(s.PortDescReply, PORT11)),
     Spoken(OF14, OF15, 13, _entries(s.PortDescReply, PORT14)),
     Spoken(OF14, OF15, 14, _entries(s.TableDescReply, TABLE_DESC14)),
+    nicira(OF10, OF10, 2, UPDATES),
+    onf(OF13, OF13, 1870, UPDATES),
+    Spoken(OF14, OF15, 16, UPDATES),
     Spoken(OF14, OF15, 15, _entries(s.QueueDescReply, QUEUE_DESC14)),
 )
 

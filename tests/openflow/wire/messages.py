@@ -126,9 +126,33 @@ def _stats(version: int) -> list[Any]:
         s.GroupDescRequest(3) if version in (1, 6) else s.GroupDescRequest(),
         s.GroupDescReply((s.GroupDesc(group_id=3, type=GroupType.SELECT, buckets=BUCKETS,
                                       **_selection(version)),)),
+        *_monitors(version),
         s.GroupFeaturesRequest(), s.GroupFeatures(5, 6, (7, 8, 9, 10), (11, 12, 13, 14)),
     ]  # fmt: skip
     return found + (_stats10(entry) if version == 1 else _stats13(version, entry))
+
+
+def _monitors(version: int) -> list[Any]:
+    wanted: dict[str, Any] = {"match": FLOW.match, "table": 3, "out_port": 4}
+    flags = frozenset({"initial", "add", "delete", "own"})
+    monitors = [s.FlowMonitor(monitor_id=5, flags=flags, **wanted),
+                s.FlowMonitor(monitor_id=6, flags=frozenset({"modify", "actions"}))]
+    flow = INSTRUCTIONS if version > 1 else FLOW
+    what: dict[str, Any] = {
+        "table": 3, "priority": 9, "idle_timeout": 11, "hard_timeout": 12, "cookie": 7,
+        "match": flow.match,
+    }  # fmt: skip
+    updates = [
+        s.FlowUpdate(event="added", actions=flow.actions, **what),
+        s.FlowUpdate(event="removed", reason="hard", **what),
+        s.FlowUpdate(event="modified", **what), s.FlowUpdate(event="abbreviated", xid=8),
+    ]
+    if version >= 5:
+        monitors += [s.FlowMonitor(monitor_id=7, command="delete"),
+                     s.FlowMonitor(monitor_id=8, command="modify", flags=flags, out_group=9)]
+        updates += [s.FlowUpdate(event="initial", **what), s.FlowUpdate(event="paused"),
+                    s.FlowUpdate(event="resumed")]
+    return [s.FlowMonitorRequest(tuple(monitors)), s.FlowUpdates(tuple(updates))]
 
 
 def _selection(version: int) -> dict[str, Any]:
@@ -220,6 +244,8 @@ def every(version: int) -> list[Any]:
     ]  # fmt: skip
     if version < 5:
         found += [m.QueueConfigRequest(5), m.QueueConfig(5, queues)]
+    if version < 5:
+        found += [m.MonitorCancel(3), m.MonitorPaused(), m.MonitorResumed()]
     if version == 1:
         features = m.Features(datapath_id=1, n_buffers=2, n_tables=3, capabilities=4, actions=5,
                               ports=(PORT, PORT))  # fmt: skip

@@ -35,7 +35,7 @@ def test_the_real_program_reads_it(
     version: int, body: object, ofp_print: Callable[[bytes], str]
 ) -> None:
     said = ofp_print(encode(body, version, 0x01020304, table_ids=True))
-    assert said.startswith(("OFP", "NXT_", "NXST_", "ONFT_"))
+    assert said.startswith(("OFP", "NXT_", "NXST_", "ONFT_", "ONFST_"))
     assert "xid=0x1020304" in said
     assert "decode error" not in said
     assert "***" not in said

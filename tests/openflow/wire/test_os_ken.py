@@ -11,14 +11,10 @@ from ovsct.openflow.wire.codec import decode, encode
 from ovsct.openflow.wire.errors import WireError
 
 REFUSED = {
-    # Not modelled: flow monitors.
-    "4-63-onf_flow_monitor_request": "OFPBRC_BAD_SUBTYPE",
-    "5-66-ofp_flow_monitor_request": "OFPBRC_BAD_STAT",
-    "5-67-ofp_flow_monitor_reply": "OFPBRC_BAD_STAT",
-    "libofproto-OFP15-flow_monitor_request": "OFPBRC_BAD_STAT",
-    "libofproto-OFP15-flow_monitor_reply": "OFPBRC_BAD_STAT",
+    "4-63-onf_flow_monitor_request": "OFPBMC_BAD_TYPE",
     # OVS refuses these as well: two write_actions, a weight in a group of type all, ports beyond
-    # what there are, a zone that is not 16 bits, a meter of an experimenter, lengths that lie.
+    # what there are, a zone that is not 16 bits, a meter of an experimenter, a
+    # match that is none, lengths that lie.
     "4-12-ofp_flow_stats_reply": "OFPBIC_DUP_INST",
     "5-12-ofp_flow_stats_reply": "OFPBIC_DUP_INST",
     "4-21-ofp_group_mod": "OFPGMFC_INVALID_GROUP",
