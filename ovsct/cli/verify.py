@@ -40,6 +40,10 @@ MAX_EXAMPLES: Final = 5
     "--kernel", metavar="K",
     help="Against real-kernel: 6.1, 6.12, uml:V, qemu:V or a path. Default: the first found.",
 )  # fmt: skip
+@click.option(
+    "--refusals", is_flag=True,
+    help="Generate flows, groups and meters that are wrong, and compare who refuses them.",
+)  # fmt: skip
 @click.option("--every-packet", is_flag=True, help="Compare state after every packet.")
 @click.option("--save", metavar="DIR", help="Write the shortest cases that differ there.")
 def verify(
@@ -54,18 +58,21 @@ def verify(
     first: int,
     profile: str,
     kernel: str | None,
+    refusals: bool,
     every_packet: bool,
     save: str | None,
 ) -> int:
     """Run the same packets through the model and a real program, and compare.
 
     Against real-ovs: outputs, packet-ins, connections, datapath flows and flow counters; what is
-    verified is given by scenario files, by --flows and --events, or by --cases. Against
+    verified is given by scenario files, by --flows and --events, or by --cases; with --refusals
+    it is lines that are wrong, and the errors that they get. Against
     real-kernel: generated TC rule sets (--cases), with outputs, connections and action counters.
     A difference is shrunk and printed as a scenario; the command then ends with 1.
     """
     if against == "real-kernel":
-        if cases is None or scenarios or flows or events or every_packet or profile != "all":
+        others = scenarios or flows or events or every_packet or refusals or profile != "all"
+        if cases is None or others:
             raise InputError(
                 "real-kernel judges generated rule sets", hint="give --cases N, --seed and --kernel"
             )
@@ -82,6 +89,10 @@ def verify(
         raise InputError(
             "say what to verify in one way", hint="scenario files, --flows and --events, or --cases"
         )
+    if refusals:
+        if cases is None:
+            raise InputError("--refusals goes with generated lines", hint="give --cases N")
+        return _refusals(cases, seed, first)
     if cases is not None:
         numbers = range(first, first + cases)
         source: Iterable[Case] = (
@@ -99,6 +110,28 @@ def verify(
         for case in _seen(source, total):
             tally.take(verifier, case)
     tally.summary()
+    return 1 if tally.differences else 0
+
+
+def _refusals(cases: int, seed: int, first: int) -> int:
+    from ovsct.compare.generate_refused import generate_refused
+    from ovsct.compare.refusals import Judgement, Refusals, RefusalTally
+
+    tally, began = RefusalTally(), monotonic()
+    with Refusals() as refusals:
+        for number in range(first, first + cases):
+            finding = refusals.run(generate_refused(seed, number))
+            tally.take(finding)
+            if finding.judgement in (Judgement.DIFFERENT, Judgement.NO_PLACE):
+                click.echo(f"# seed {seed}, line {number}: {finding.judgement}")
+                click.echo("\n".join(refusals.shortest(finding).lines()))
+    for line in tally.lines():
+        click.echo(line)
+    click.echo(
+        f"{tally.attempts} lines, {tally.errors['taken']} taken by the program,"
+        f" {tally.differences} differences, {tally.judged[Judgement.STRICTER]} bent silently,"
+        f" {tally.judged[Judgement.NOT_MODELLED]} not modelled, {monotonic() - began:.0f} s"
+    )
     return 1 if tally.differences else 0
 
 

@@ -62,7 +62,8 @@ def _method(dice: Dice) -> str:
         return f",selection_method=dp_hash,selection_method_param={algorithm << 32 | basis}"
     if kind == 3:
         return ",selection_method=hash"
-    fields = ",".join(dice.random.sample(_HASHED, dice.number(1, 3)))
+    chosen = dice.random.sample(_HASHED, dice.number(1, 3))
+    fields = ",".join({name.partition("=")[0]: name for name in chosen}.values())
     return (
         f",selection_method=hash,selection_method_param={dice.pick((0, 5, 1 << 40))}"
         f",fields({fields})"

@@ -24,6 +24,7 @@ from ovsct.compare.words import counted, dumped, frame_words
 from ovsct.errors import InputError, OvsctError
 from ovsct.lane import CONTROLLER, Arrival, Change, Connection, Output
 from ovsct.lanes.ovs_userspace import OvsUserspace
+from ovsct.openflow.check import check_references
 from ovsct.openflow.flow import Flow
 from ovsct.openflow.group import Group
 from ovsct.openflow.meter import Meter
@@ -169,14 +170,16 @@ class Verifier:
 def read_case(case: Case) -> tuple[list[Flow], list[Group], list[Meter], InputError | None]:
     """The flows, groups and meters of a case, or why they are refused."""
     try:
-        return (
-            read_flows("\n".join(case.flows)),
-            read_groups("\n".join(case.groups)),
-            read_meters("\n".join(case.meters)),
-            None,
-        )
+        flows = read_flows("\n".join(case.flows))
+        groups = read_groups("\n".join(case.groups))
+        meters = read_meters("\n".join(case.meters))
+        for flow in flows:
+            check_references(
+                flow, {group.group_id for group in groups}, {meter.meter_id for meter in meters}
+            )
     except InputError as error:
         return [], [], [], error
+    return flows, groups, meters, None
 
 
 def _plans(case: Case) -> tuple[Plan, ...]:

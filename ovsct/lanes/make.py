@@ -237,6 +237,8 @@ def _bridge(setup: Setup, name: str, options: dict[str, Any]) -> Bridge:
     own = {key: options.pop(key) for key in ("frag_mode", "zone_timeouts") if key in options}
     if "zone_timeouts" in own:
         own["zone_timeouts"] = by_zone(own["zone_timeouts"])
+    for each in setup.all_bridges:
+        _check_references(each, setup)
     made = [
         Bridge(
             each.plan.numbers, each.parsed_flows, each.parsed_groups,
@@ -252,6 +254,17 @@ def _bridge(setup: Setup, name: str, options: dict[str, Any]) -> Bridge:
 def _need_flows(name: str, setup: Setup) -> None:
     if setup.flows is None and not setup.bridges:
         raise InputError(f"the lane {name} needs flows", hint="give --flows FILE")
+
+
+def _check_references(each: BridgeSetup, setup: Setup) -> None:
+    """Refuse flows that name groups or meters that are not there."""
+    from ovsct.openflow.check import check_references
+
+    groups = {group.group_id for group in each.parsed_groups}
+    meters = {meter.meter_id for meter in setup.parsed_meters}
+    for flow in each.parsed_flows:
+        check_references(flow, groups, meters)
+
 
 
 _OURS: Final = frozenset({"trace", "file", "netfilter"})

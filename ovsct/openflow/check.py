@@ -6,13 +6,14 @@ would send stands in brackets in the text of each InputError.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from typing import Any, Final
 
 from ovsct.errors import InputError
 from ovsct.openflow import actions as ofp
 from ovsct.openflow.actions import Action, Subfield
+from ovsct.openflow.flow import Flow
 from ovsct.openflow.match import Match
 from ovsct.openflow.prereq import (
     CT_STATE,
@@ -345,7 +346,7 @@ def _destination(action: Action) -> Field | None:
     match action:
         case ofp.SetField():
             return action.field
-        case ofp.Move() | ofp.StackPop() | ofp.CheckPktLarger():
+        case ofp.Move() | ofp.StackPop():
             return action.dst.field
         case _:
             return None
@@ -371,8 +372,19 @@ def _verify_nested(action: Action, outer: str | None) -> None:
 def verify(actions: tuple[Action, ...], outer: str | None = None) -> None:
     """Raise InputError if these actions cannot stand in this order, or inside `outer`.
 
-    `outer` is ``ct``, ``clone``, ``write_actions`` or None. Source: OVS ofpacts_verify.
+    `outer` is ``ct``, ``clone``, ``write_actions`` or None. Source: OVS ofpacts_verify, which sees
+    what is nested before what it is nested in.
     """
+    for action in actions:
+        match action:
+            case ofp.Clone():
+                verify(action.actions, "clone")
+            case ofp.WriteActions():
+                verify(action.actions, "write_actions")
+            case ofp.Ct():
+                verify(action.exec, "ct")
+            case _:
+                pass
     before = 0
     for index, action in enumerate(actions):
         if isinstance(action, ofp.Conjunction):
@@ -394,17 +406,6 @@ def verify(actions: tuple[Action, ...], outer: str | None = None) -> None:
             )
             raise _refuse(action, problem, "OFPBAC_UNSUPPORTED_ORDER")
         before = rank
-        match action:
-            case ofp.Clone():
-                verify(action.actions, "clone")
-            case ofp.WriteActions():
-                for nested in action.actions:
-                    _verify_in_set(nested)
-                verify(action.actions, "write_actions")
-            case ofp.Ct():
-                verify(action.exec, "ct")
-            case _:
-                pass
 
 
 _NOT_IN_A_SET: Final = (
@@ -412,6 +413,14 @@ _NOT_IN_A_SET: Final = (
     ofp.PopQueue, ofp.CheckPktLarger, ofp.Conjunction, ofp.Learn, ofp.Multipath, ofp.Bundle,
     ofp.FinTimeout, ofp.Sample, ofp.DebugRecirc, ofp.DebugSlow,
 )  # fmt: skip
+
+
+def verify_sets(actions: tuple[Action, ...]) -> None:
+    """Raise InputError for what no action set can hold, which only a switch sees."""
+    for action in actions:
+        if isinstance(action, ofp.WriteActions):
+            for nested in action.actions:
+                _verify_in_set(nested)
 
 
 def _verify_in_set(action: Action) -> None:
@@ -491,3 +500,30 @@ def _says(actions: tuple[Action, ...], *kinds: type[Action]) -> bool:
         )
         for action in actions
     )
+
+
+def check_references(flow: Flow, groups: Collection[int], meters: Collection[int]) -> None:
+    """Raise InputError if a flow names a group or a meter that is not there.
+
+    With file, line, column and token of the flow. (OVS lib/ofp-actions.c, ``ofpacts_check()``, and
+    ofproto/ofproto.c, ``ofproto_check_ofpacts()``.)
+    """
+    for action in _flattened(flow.actions):
+        if isinstance(action, ofp.Group) and action.group_id not in groups:
+            problem = f"there is no group {action.group_id} (OFPBAC_BAD_OUT_GROUP)"
+        elif isinstance(action, ofp.Meter) and action.meter_id not in meters:
+            problem = f"there is no meter {action.meter_id} (OFPMMFC_INVALID_METER)"
+        else:
+            continue
+        start, end = action.span
+        raise InputError(
+            problem, file=flow.file, line=flow.line, column=start + 1,
+            token=flow.text[start:end] or None,
+        )  # fmt: skip
+
+
+def _flattened(actions: tuple[Action, ...]) -> Iterator[Action]:
+    for action in actions:
+        yield action
+        if isinstance(action, ofp.Clone | ofp.WriteActions):
+            yield from _flattened(action.actions)

@@ -181,6 +181,12 @@ def _sayable(packet: Packet) -> int:
     return bits
 
 
+_OF_ETHERNET: Final = (Prereq.ETHERNET, Prereq.VLAN)
+_ETHERNET: Final = sum(
+    {field.mask for field in FIELDS.values() if field.prereq in _OF_ETHERNET}
+)
+
+
 def normalize(match: Match) -> tuple[Match, tuple[str, ...]]:
     """The match as a switch gets it, and a warning for each field that is lost on the way there.
 
@@ -189,6 +195,9 @@ def normalize(match: Match) -> tuple[Match, tuple[str, ...]]:
     field without its own is refused, and so is ipv6_label on IPv4. Raises InputError.
     """
     value, mask = match.value, match.mask
+    if _PACKET_TYPE.get(value) and mask & _ETHERNET:
+        field = next(f.name for f in FIELDS.values() if f.prereq in _OF_ETHERNET and f.mask & mask)
+        raise _refuse_field(match, field, "Ethernet packets (OFPBMC_BAD_PREREQ)")
     if not mask & (_CONDITIONAL | CT_TUPLE_MASK):
         return match, ()
     packet = Packet.of(match, 0)

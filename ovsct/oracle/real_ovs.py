@@ -312,16 +312,31 @@ class RealOvs:
         self._bridges[0].ofctl.add_flows(Text(name, lines))
         self.purge()
 
-    def refusal(self, line: str) -> Refused | None:
+    def refusal(self, line: str, *, alone: bool = False) -> Refused | None:
         """What the program says against one flow line, or None if it takes it.
 
-        A line that is taken stays in the table.
+        A line that is taken stays in the table; if it is to be `alone` there, the others go first.
         """
+        lines = ["delete", line] if alone else [line]
         try:
-            self._bridges[0].ofctl.add_flows(Text("flow", [line]))
+            self._bridges[0].ofctl.add_flows(Text("flow", lines))
         except Refused as refused:
             return refused
         return None
+
+    def configure(
+        self, flows: Sequence[str], groups: Sequence[str], meters: Sequence[str]
+    ) -> None:
+        """Have these flows, groups and meters on the bridge, and no others.
+
+        Raises:
+            Refused: a line was refused.
+        """
+        self._bridges[0].ofctl.replace(Text("flows", flows), Text("groups", groups), Text("meters", meters))
+
+    def openflow(self, command: str, *arguments: str) -> str:
+        """Run a command of ovs-ofctl(8) on the bridge and return what it prints."""
+        return self._bridges[0].ofctl.command(command, *arguments)
 
     def change(self, change: Change) -> Sequence[Event]:
         """Let a link come up or go down, or the flows change; datapath flows follow.

@@ -102,7 +102,6 @@ def test_a_file_of_groups() -> None:
         ("delete group_id=1", "g:1:1: delete is not supported here"),
         ("group_id=1,typ=all", "g:1:12: there is no such keyword of a group: 'typ'; did you mean"),
         ("group_id=1,type=all,bucket=bucket_id:1,2,bucket=bucket_id:1,3", "g:1:49: two buckets"),
-        ("group_id=1,type=all,bucket=meter:1", "g:1:28: meter cannot stand inside a bucket"),
         ("group_id=1,type=select,selection_method=foo,bucket=1", "no such selection method"),
         ("group_id=1,type=all,bucket=ct(table=1", "g:1:30: this parenthesis is never closed"),
     ],

@@ -179,13 +179,24 @@ def _push_vlan(_: Reader, item: Item) -> Action:
     return ofp.PushVlan(tpid, span=item.span)
 
 
-def _dec_ttl(_: Reader, item: Item) -> Action:
+def _push_mpls(reader: Reader, item: Item) -> Action:
+    ethertype = read_number(item, 0xFFFF, "Ethernet type")
+    if ethertype not in (0x8847, 0x8848):
+        problem = "this is not the Ethernet type of a label (OFPBAC_BAD_ARGUMENT)"
+        reader.late.append(wrong(problem, item, "0x8847 or 0x8848"))
+    return ofp.PushMpls(ethertype, span=item.span)
+
+
+def _dec_ttl(reader: Reader, item: Item) -> Action:
     if not item.value:
         return ofp.DecTtl(span=item.span)
     ids = re.split(r"[, ]+", item.value.strip(", "))
     if not all(part.isdecimal() and int(part) <= 0xFFFF for part in ids):
-        raise wrong("these are not controller ids", item, "numbers, 0 to 65535")
-    return ofp.DecTtl(tuple(int(part) for part in ids), span=item.span)
+        error = wrong("these are not controller ids", item, "numbers, 0 to 65535")
+        if not all(map(str.isdecimal, ids)):
+            raise error
+        reader.late.append(error)  # ovs-ofctl takes them modulo 65536
+    return ofp.DecTtl(tuple(int(part) & 0xFFFF for part in ids), span=item.span)
 
 
 # Conntrack ------------------------------------------------------------------------------------
@@ -193,13 +204,13 @@ def _dec_ttl(_: Reader, item: Item) -> Action:
 _CT_KEYS: Final = ("commit", "force", "table", "zone", "alg", "nat", "exec")
 
 
-def _zone(part: Item) -> int | Subfield:
+def _zone(reader: Reader, part: Item) -> int | Subfield:
     if part.value[:1].isdecimal():
         return read_number(part, 0xFFFF, "zone")
     zone = whole_subfield(part.value, part.value_start)
     if zone.width != 16:
-        raise wrong(
-            f"a zone is 16 bits wide and these are {zone.width} (OFPBAC_BAD_SET_LEN)", part
+        reader.late.append(
+            wrong(f"a zone is 16 bits wide and these are {zone.width} (OFPBAC_BAD_SET_LEN)", part)
         )
     return zone
 
@@ -222,13 +233,13 @@ def _ct(reader: Reader, item: Item) -> Action:
                 if table == 255:
                     raise wrong("there is no such table", part, "0 to 254")
             case "zone":
-                zone = _zone(part)
+                zone = _zone(reader, part)
             case "alg":
                 if part.value not in ("ftp", "tftp"):
                     raise wrong("there is no such helper", part, "ftp or tftp")
                 alg = part.value
             case "nat":
-                nat = _only_nat(nat, read_nat(reader.text, part), part)
+                nat = _only_nat(nat, read_nat(reader, part), part)
             case "exec":
                 for nested in _nested(reader, part, "ct"):
                     if isinstance(nested, _NatInExec):
@@ -240,15 +251,18 @@ def _ct(reader: Reader, item: Item) -> Action:
     if force and not commit:
         raise wrong("ct cannot force without commit", item, "commit,force")
     if not commit and (executed or (nat is not None and (nat.src or nat.dst))):
-        raise wrong(
-            "ct without commit takes no exec and only a bare nat (OFPBAC_BAD_ARGUMENT)", item
+        reader.late.append(
+            wrong("ct without commit takes no exec and only a bare nat (OFPBAC_BAD_ARGUMENT)", item)
         )
     return ofp.Ct(zone, table, commit, force, alg, nat, tuple(executed), span=item.span)
 
 
 def _only_nat(before: ofp.Nat | None, nat: ofp.Nat, part: Item) -> ofp.Nat:
     if before is not None:
-        raise InputError("ct takes one nat", column=part.start + 1, token=part.key)
+        raise InputError(
+            "two nats in one ct are not modelled, of which OVS takes the last",
+            column=part.start + 1, token=part.key,
+        )  # fmt: skip
     return nat
 
 
@@ -319,13 +333,7 @@ def _write_actions(reader: Reader, item: Item) -> Action:
 
 
 def _nat_in_exec(reader: Reader, item: Item) -> Action:
-    if reader.outer != "ct":
-        raise InputError(
-            "nat stands inside ct(...) (OFPBAC_BAD_SET_ARGUMENT)",
-            column=item.start + 1,
-            token=item.key,
-        )
-    return _NatInExec(read_nat(reader.text, item), span=item.span)
+    return _NatInExec(read_nat(reader, item), span=item.span)
 
 
 def _note(_: Reader, item: Item) -> Action:
@@ -358,7 +366,7 @@ _ACTIONS: Final[dict[str, Callable[[Reader, Item], Action]]] = {
     "strip_vlan": _plain(lambda s: ofp.StripVlan(span=s)),
     "pop_vlan": _plain(lambda s: ofp.StripVlan("pop_vlan", span=s)),
     "push_vlan": _push_vlan,
-    "push_mpls": _numbered(lambda n, s: ofp.PushMpls(n, span=s), 0xFFFF, "Ethernet type"),
+    "push_mpls": _push_mpls,
     "pop_mpls": _numbered(lambda n, s: ofp.PopMpls(n, span=s), 0xFFFF, "Ethernet type"),
     "dec_ttl": _dec_ttl,
     "encap": read_encap,
@@ -439,15 +447,31 @@ def _read_list(reader: Reader, start: int, end: int) -> tuple[Action, ...]:
         raise InputError(
             "drop cannot stand beside other actions", column=drop.start + 1, token=drop.key
         )
+    for action in found:
+        if isinstance(action, _NatInExec) and reader.outer != "ct":
+            raise InputError(
+                "nat stands inside ct(...) (OFPBAC_BAD_SET_ARGUMENT)",
+                column=action.span[0] + 1,
+            )
     return tuple(found)
 
 
 def read_actions(
-    text: str, start: int = 0, end: int | None = None, ports: Ports = NO_PORTS
+    text: str,
+    start: int = 0,
+    end: int | None = None,
+    ports: Ports = NO_PORTS,
+    late: list[InputError] | None = None,
 ) -> tuple[Action, ...]:
     """The actions in ``text[start:end]``, with spans that count from the head of `text`.
 
     ``drop`` and nothing at all both give an empty tuple. Names of ports are those in `ports`.
-    Raises InputError with the column.
+    Raises InputError with the column; what only a switch refuses is put into `late`, if given.
     """
-    return _read_list(Reader(text, ports), start, len(text) if end is None else end)
+    found: list[InputError] = []
+    actions = _read_list(Reader(text, found, ports), start, len(text) if end is None else end)
+    if late is not None:
+        late += found
+    elif found:
+        raise found[0]
+    return actions

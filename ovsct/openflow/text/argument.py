@@ -16,13 +16,17 @@ from ovsct.packet.fields import Field
 
 
 class Reader(NamedTuple):
-    """What the functions below need to know besides their own item."""
+    """What the functions below need to know besides their own item.
+
+    `outer` is the action that the actions being read stand in, if any. `late` takes what
+    ovs-ofctl does not see and a switch refuses: it comes behind all else that is wrong.
+    """
 
     text: str
+    late: list[InputError]
     ports: Ports = NO_PORTS
     depth: int = 0
     outer: str | None = None
-    """The action that the actions being read stand in, if any."""
 
 
 def at_value(error: InputError, item: Item) -> InputError:
@@ -150,10 +154,16 @@ def arrow(item: Item) -> tuple[str, str, int]:
     return before, after, item.value_start + len(before) + 2
 
 
-def need_writable(field: Field, start: int, token: str) -> None:
+def need_writable(
+    field: Field, start: int, token: str, late: list[InputError] | None = None
+) -> None:
+    """Raise InputError if nothing may be written there, or put it into `late`."""
     if not field.writable:
-        raise InputError(
+        error = InputError(
             f"{field.name} is read-only (OFPBAC_BAD_SET_ARGUMENT)", column=start + 1, token=token
         )
+        if late is None:
+            raise error
+        late.append(error)
 
 

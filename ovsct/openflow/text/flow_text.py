@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from ovsct.errors import InputError
-from ovsct.openflow.check import check_actions
+from ovsct.openflow.check import check_actions, verify_sets
 from ovsct.openflow.flow import DEFAULT_PRIORITY, FLAG_NAMES, Flow, FlowStats
 from ovsct.openflow.match import Match
 from ovsct.openflow.prereq import normalize
 from ovsct.openflow.text.action_format import format_actions
 from ovsct.openflow.text.action_text import read_actions
 from ovsct.openflow.text.argument import table_number
-from ovsct.openflow.text.lexer import Item, items, nearest
+from ovsct.openflow.text.lexer import Item, items, nearest, with_token
 from ovsct.openflow.text.match_text import PROTOCOLS, MatchBuilder, format_match, unknown_field
 from ovsct.openflow.text.names import BY_NAME, BY_WIRE_NAME, UNMODELLED
 from ovsct.openflow.text.values import NO_PORTS, Ports, integer
@@ -164,12 +164,17 @@ def _read_flow(line: str, file: str | None, number: int | None, ports: Ports) ->
             statistics[key] = _setting(item, _STATISTICS[key])
         elif key not in _IGNORED:
             raise _unknown_word(item)
-    actions = read_actions(line, marker.end(), len(line), ports)
+    late: list[InputError] = []
+    actions = read_actions(line, marker.end(), len(line), ports, late)
     table = int(settings.pop("table", 0))
     said = builder.done()
     _refuse_hidden_fields(said)
     check_actions(actions, said, table, flags)
     match, dropped = normalize(said)
+    # What ovs-ofctl bends without a word is told last.
+    for error in sorted(late, key=lambda error: "(OFP" not in error.problem):
+        raise error
+    verify_sets(actions)
     return Flow(
         table=table,
         match=match,
@@ -195,7 +200,7 @@ def parse_flow(
     try:
         return _read_flow(line, file, number, ports)
     except InputError as error:
-        raise error.at(file=file, line=number) from None
+        raise with_token(error.at(file=file, line=number), line) from None
 
 
 _REPLY = re.compile(

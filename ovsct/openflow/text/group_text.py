@@ -12,13 +12,14 @@ from itertools import count
 from typing import Final
 
 from ovsct.errors import InputError
+from ovsct.openflow import actions as ofp
 from ovsct.openflow.actions import OFPP_CONTROLLER, OFPP_MAX, Action
 from ovsct.openflow.check import verify
 from ovsct.openflow.group import Bucket, Group, GroupType
 from ovsct.openflow.text.action_format import format_actions
 from ovsct.openflow.text.action_text import read_actions
 from ovsct.openflow.text.flow_text import after_command, lines_of
-from ovsct.openflow.text.lexer import Item, items, nearest
+from ovsct.openflow.text.lexer import Item, items, nearest, with_token
 from ovsct.openflow.text.match_text import unknown_field
 from ovsct.openflow.text.names import BY_NAME
 from ovsct.openflow.text.values import (
@@ -73,7 +74,7 @@ def _type(item: Item) -> GroupType:
 
 def _method(item: Item) -> str:
     if item.value not in _METHODS:
-        raise _bad("OVS has no such selection method", item, ", ".join(_METHODS))
+        raise _bad("OVS has no such selection method (OFPBPC_BAD_VALUE)", item, ", ".join(_METHODS))
     return item.value
 
 
@@ -124,7 +125,8 @@ def _bucket_actions(line: str, found: list[Item], ports: Ports) -> tuple[Action,
         raise InputError(
             "drop cannot stand beside other actions", column=drop.start + 1, token=drop.key
         )
-    verify(tuple(actions), "a bucket")
+    # Over OpenFlow 1.5 a meter is an action; the action set that a bucket is passes over it.
+    verify(tuple(a for a in actions if not isinstance(a, ofp.Meter)), "a bucket")
     return tuple(actions)
 
 
@@ -230,7 +232,8 @@ def _read_group(line: str, file: str | None, number: int | None, ports: Ports) -
     if param is not None and not method:
         raise _bad("selection_method_param goes with selection_method", param)
     if method and kind is not GroupType.SELECT:
-        raise _bad("only select groups have a selection method", seen["selection_method"])
+        problem = "only select groups have a selection method (OFPBPC_BAD_VALUE)"
+        raise _bad(problem, seen["selection_method"])
     ends = [mark.start() for mark in marks[1:]] + [len(line)]  # one too many if there is no bucket
     buckets = [
         _bucket(line, mark.end(), end, kind, ports)
@@ -238,6 +241,11 @@ def _read_group(line: str, file: str | None, number: int | None, ports: Ports) -
     ]
     if kind is GroupType.INDIRECT and len(buckets) > 1:
         raise InputError("an indirect group has one bucket", column=marks[1].start() + 1)
+    if kind is GroupType.INDIRECT and not buckets:
+        raise InputError(
+            "an indirect group has one bucket (OFPGMFC_INVALID_GROUP)",
+            column=seen["type"].start + 1, token="type=indirect",
+        )  # fmt: skip
     return Group(
         group_id=_number(seen["group_id"], _MAX_GROUP, "group"),
         type=kind,
@@ -261,7 +269,7 @@ def parse_group(
     try:
         return _read_group(line, file, number, ports)
     except InputError as error:
-        raise error.at(file=file, line=number) from None
+        raise with_token(error.at(file=file, line=number), line) from None
 
 
 def read_groups(text: str, file: str | None = None, ports: Ports = NO_PORTS) -> list[Group]:

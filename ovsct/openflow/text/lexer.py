@@ -102,3 +102,22 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     """A hint that names the known word that looks most like `word`, if any does."""
     close = get_close_matches(word, list(known), n=1)
     return f"did you mean {close[0]!r}?" if close else None
+
+
+def with_token(error: InputError, line: str) -> InputError:
+    """The error with what stands at its column, if it does not say on what it is."""
+    if error.token is not None or error.column is None:
+        return error
+    start, depth = error.column - 1, 0
+    end = start
+    while end < len(line):
+        depth += (line[end] in "([") - (line[end] in ")]")
+        if depth < 0 or (not depth and line[end] in ", \t"):
+            break
+        end += 1
+    if end == start:
+        return error
+    return InputError(
+        error.problem, file=error.file, line=error.line, column=error.column,
+        token=line[start:end], expected=error.expected, hint=error.hint,
+    )  # fmt: skip

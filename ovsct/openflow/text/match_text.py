@@ -120,7 +120,7 @@ class MatchBuilder:
 
     def _protocol(self, protocol: tuple[int, int], item: Item) -> None:
         dl_type, nw_proto = protocol
-        if item.value or item.delimiter:
+        if item.value:
             raise InputError(
                 f"{item.key} takes no value", column=item.value_start + 1, token=item.value
             )
@@ -133,7 +133,9 @@ class MatchBuilder:
     def _field(self, field: Field, item: Item, ports: Ports) -> None:
         if field.name in NOT_IN_A_MATCH:
             raise InputError(
-                f"OpenFlow cannot match on {field.name}", column=item.start + 1, token=item.key
+                f"OpenFlow cannot match on {field.name} (OFPBAC_MATCH_INCONSISTENT)",
+                column=item.start + 1,
+                token=item.key,
             )
         if not item.value:  # "reg0" or "reg0=" is 0/0 to OVS: anything, where that can be read
             if field.format not in _TAKES_ZERO:
@@ -184,7 +186,8 @@ class MatchBuilder:
             )
         if not field.maskable and high - low + 1 != field.width:
             raise InputError(
-                f"{field.name} can only be matched whole", column=item.start + 1, token=item.key
+                f"{field.name} can only be matched whole", column=item.start + 1,
+                token=item.key,
             )
         ones = (1 << (high - low + 1)) - 1
         try:

@@ -11,7 +11,7 @@ from typing import Final
 from ovsct.errors import InputError
 from ovsct.openflow.meter import Band, Meter
 from ovsct.openflow.text.flow_text import lines_of
-from ovsct.openflow.text.lexer import nearest
+from ovsct.openflow.text.lexer import nearest, with_token
 from ovsct.openflow.text.values import integer
 
 _MAX_METER: Final = 0xFFFF0000
@@ -20,6 +20,7 @@ _U32: Final = 0xFFFFFFFF
 _WORD: Final = re.compile(r"[^=,\s]+")
 _BANDS: Final = re.compile(r"band[^=]*=")
 _FLAGS: Final = ("kbps", "pktps", "burst", "stats")
+_SPECIAL: Final = ("all", "controller", "slowpath")
 _BAND_WORDS: Final = ("type", "rate", "burst_size")
 
 
@@ -54,6 +55,8 @@ def _bands(text: str, start: int) -> list[dict[str, int]]:
             )
         value = _value(words, name)
         if name[0] == "type":
+            if value[0] not in ("drop", "dscp_remark"):
+                raise _error("there is no such band", value, "drop")
             if value[0] != "drop":
                 raise _error("datapaths have no such band (OFPMMFC_BAD_BAND)", value, "drop")
             bands.append({"column": name.start() + 1})
@@ -91,6 +94,8 @@ def _read(line: str, file: str | None, number: int | None) -> Meter:
             flags.add(word[0])
         elif word[0] == "meter":
             value = _value(words, word)
+            if value[0].lower() in _SPECIAL:
+                raise _error("this meter of the switch's own is not modelled", value)
             meter_id = _number(value, _MAX_METER, "meter")
             if not meter_id:
                 raise _error("there is no such meter", value, f"1 to {_MAX_METER}")
@@ -98,13 +103,18 @@ def _read(line: str, file: str | None, number: int | None) -> Meter:
             raise _error("a meter has no such keyword", word, ", ".join(("meter", *_FLAGS)))
     if meter_id is None:
         raise InputError("a meter must say its number", column=1, expected="meter=NUMBER")
-    if len(flags & {"kbps", "pktps"}) != 1:
+    if not flags & {"kbps", "pktps"}:
+        raise InputError("a meter counts kbps or pktps", column=1, token=line[:30])
+    if {"kbps", "pktps"} <= flags:
         raise InputError(
             "a meter counts either kbps or pktps (OFPMMFC_BAD_FLAGS)", column=1, token=line[:30]
         )
     bands = _checked(_bands(line, cut.end()), "burst" in flags)
     if not 1 <= len(bands) <= _MAX_BANDS:
-        raise InputError(f"a meter has 1 to {_MAX_BANDS} bands", column=cut.start() + 1)
+        raise InputError(
+            f"a meter has 1 to {_MAX_BANDS} bands", column=cut.start() + 1,
+            token=line[cut.start() :],
+        )  # fmt: skip
     return Meter(
         meter_id=meter_id, packets="pktps" in flags, bands=bands, burst="burst" in flags,
         stats="stats" in flags, text=line, file=file, line=number,
@@ -119,7 +129,7 @@ def parse_meter(line: str, file: str | None = None, number: int | None = None) -
     try:
         return _read(line, file, number)
     except InputError as error:
-        raise error.at(file=file, line=number) from None
+        raise with_token(error.at(file=file, line=number), line) from None
 
 
 def read_meters(text: str, file: str | None = None) -> list[Meter]:

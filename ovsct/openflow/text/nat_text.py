@@ -7,8 +7,9 @@ from typing import Final
 
 from ovsct.errors import InputError
 from ovsct.openflow.actions import Nat
+from ovsct.openflow.text.argument import Reader
 from ovsct.openflow.text.lexer import Item, items, nearest
-from ovsct.openflow.text.values import integer, ipv4, ipv6
+from ovsct.openflow.text.values import ipv4, ipv6
 
 _V4: Final = r"\d+\.\d+\.\d+\.\d+"
 _V6: Final = r"\[[0-9a-fA-F:.]+\]|[0-9a-fA-F:.]+"
@@ -18,7 +19,7 @@ _RANGE_V6 = re.compile(rf"({_V6})(?:-({_V6}))?{_PORTS}")
 _FLAGS: Final = ("persistent", "hash", "random")
 
 
-def _range(part: Item) -> dict[str, int]:
+def _range(part: Item, late: list[InputError]) -> dict[str, int]:
     """The addresses and ports of ``ADDR[-ADDR][:PORT[-PORT]]``, highest equal to lowest if alone.
 
     The address 0.0.0.0 (or ::) means none and port 0 none, as OVS sends them.
@@ -37,12 +38,13 @@ def _range(part: Item) -> dict[str, int]:
         )
     first, last = found[1].strip("[]"), (found[2] or found[1]).strip("[]")
     low, high = read(first), read(last)
-    port_low = integer(found[3].lstrip("0") or "0", 0xFFFF, "port") if found[3] else 0
-    port_high = integer(found[4].lstrip("0") or "0", 0xFFFF, "port") if found[4] else port_low
+    port_low = _port(found[3], late, part) if found[3] else 0
+    port_high = _port(found[4], late, part) if found[4] else port_low
     if high < low or port_high < port_low:
         raise InputError("this range ends before it begins", token=text)
     if low == 0 and port_low:
-        raise InputError("a range of ports needs an address", token=text)
+        problem = "a range of ports needs an address (OFPBAC_BAD_ARGUMENT)"
+        late.append(InputError(problem, column=part.value_start + 1, token=text))
     if low == 0:
         return {}
     return {
@@ -54,8 +56,20 @@ def _range(part: Item) -> dict[str, int]:
     }
 
 
-def read_nat(text: str, item: Item) -> Nat:
-    """The Nat that `item`, an item of the line `text`, says. Raises InputError with the column."""
+def _port(text: str, late: list[InputError], part: Item) -> int:
+    """A port; ovs-ofctl takes one that is too large modulo 65536, so that comes late."""
+    number = int(text)
+    if number > 0xFFFF:
+        late.append(
+            InputError("this port is too large", column=part.value_start + 1, token=text,
+                       expected="0 to 65535")
+        )  # fmt: skip
+    return number & 0xFFFF
+
+
+def read_nat(reader: Reader, item: Item) -> Nat:
+    """The Nat that `item` says. Raises InputError with the column."""
+    text = reader.text
     sides: set[str] = set()
     flags: set[str] = set()
     ranges: dict[str, int] = {}
@@ -64,7 +78,7 @@ def read_nat(text: str, item: Item) -> Nat:
             sides.add(part.key)
             if part.value:
                 try:
-                    ranges = _range(part)
+                    ranges = _range(part, reader.late)
                 except InputError as error:
                     raise error.at(column=part.value_start + 1) from None
         elif part.key in _FLAGS:

@@ -21,7 +21,7 @@ from ovsct.openflow.text.lexer import Item
 from ovsct.openflow.text.match_text import unknown_field
 from ovsct.openflow.text.names import BY_NAME, BY_WIRE_NAME, whole_mask
 from ovsct.openflow.text.values import integer, ipv4, mac, read_value
-from ovsct.packet.fields import FIELDS
+from ovsct.packet.fields import FIELDS, VLAN_PRESENT
 
 
 def _set_field(reader: Reader, item: Item) -> Action:
@@ -46,15 +46,19 @@ def _set_field(reader: Reader, item: Item) -> Action:
     if field.name == "dl_vlan" and value > 0xFFF:
         raise wrong("there is no such VLAN", item, "0 to 4095")
     if value & ~mask:
-        raise wrong("the value has bits that its mask leaves out (OFPBMC_BAD_WILDCARDS)", item)
+        problem = "the value has bits that its mask leaves out (OFPBMC_BAD_WILDCARDS)"
+        reader.late.append(wrong(problem, item))
+    if field.name == "vlan_vid" and not value & VLAN_PRESENT:
+        problem = "the tag's bit 0x1000 has to be set (OFPBAC_BAD_SET_ARGUMENT)"
+        reader.late.append(wrong(problem, item))
     mask &= whole_mask(field)
     return ofp.SetField(field, value & mask, mask, span=item.span)
 
 
-def _load(_: Reader, item: Item) -> Action:
+def _load(reader: Reader, item: Item) -> Action:
     value_text, name, start = arrow(item)
     dst = whole_subfield(name, start)
-    need_writable(dst.field, start, name)
+    need_writable(dst.field, start, name, reader.late)
     try:
         value = integer(value_text, (1 << dst.width) - 1, f"value of {dst.width} bits")
     except InputError as error:
@@ -63,7 +67,7 @@ def _load(_: Reader, item: Item) -> Action:
     return ofp.SetField(dst.field, (value << dst.low) & mask, mask, "load", span=item.span)
 
 
-def _move(_: Reader, item: Item) -> Action:
+def _move(reader: Reader, item: Item) -> Action:
     before, name, start = arrow(item)
     src = whole_subfield(before, item.value_start)
     dst = whole_subfield(name, start)
@@ -71,7 +75,7 @@ def _move(_: Reader, item: Item) -> Action:
         raise wrong(
             f"the source is {src.width} bits wide and the destination {dst.width}", item
         )
-    need_writable(dst.field, start, name)
+    need_writable(dst.field, start, name, reader.late)
     return ofp.Move(src, dst, span=item.span)
 
 
@@ -79,9 +83,9 @@ def _push(_: Reader, item: Item) -> Action:
     return ofp.StackPush(whole_subfield(item.value, item.value_start), span=item.span)
 
 
-def _pop(_: Reader, item: Item) -> Action:
+def _pop(reader: Reader, item: Item) -> Action:
     dst = whole_subfield(item.value, item.value_start)
-    need_writable(dst.field, item.value_start, item.value)
+    need_writable(dst.field, item.value_start, item.value, reader.late)
     return ofp.StackPop(dst, span=item.span)
 
 
