@@ -332,7 +332,9 @@ class RealOvs:
         Raises:
             Refused: a line was refused.
         """
-        self._bridges[0].ofctl.replace(Text("flows", flows), Text("groups", groups), Text("meters", meters))
+        self._bridges[0].ofctl.replace(
+            Text("flows", flows), Text("groups", groups), Text("meters", meters)
+        )
 
     def openflow(self, command: str, *arguments: str) -> str:
         """Run a command of ovs-ofctl(8) on the bridge and return what it prints."""
