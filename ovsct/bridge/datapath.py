@@ -21,6 +21,7 @@ from ovsct.bridge.odp_text import format_actions, format_key
 from ovsct.bridge.police import Policers
 from ovsct.bridge.resume import packet_in
 from ovsct.bridge.run import PacketIn, Run
+from ovsct.bridge.sayable import sayable
 from ovsct.bridge.translate import translate
 from ovsct.conntrack.netfilter.fragments import refragment
 from ovsct.conntrack.request import Tracker
@@ -289,7 +290,8 @@ class Datapath:
             fresh = translation.megaflow
             if flow in late:
                 flow.rules = fresh.rules
-            if fresh.mask & ~flow.mask or translation.avoid_caching:
+            said = sayable(flow.packet_key, flow.mask)
+            if fresh.mask & ~said or translation.avoid_caching:
                 self.remove(flow)
                 continue
             self._settle(flow)
