@@ -17,7 +17,7 @@ from ovsct.lane import Port
 from ovsct.oracle.unixctl import Unixctl
 from tests.agent.programs import PORTS, Switch
 from tests.controller.rig import PATIENCE, Controller
-from tests.controller.ryu_target import OpenFlow, exactly, make, of
+from tests.controller.ryu_target import OpenFlow, exactly
 
 _MARKER_TYPE: Final = 0x88B6
 _MARKER_FLOW: Final = (
@@ -48,7 +48,8 @@ class Side:
         self._control.close()
 
     def _to_local(self) -> int:
-        request = make.OFPPortStatsRequest(self._openflow.datapath, 0, of.OFPP_LOCAL)
+        openflow = self._openflow
+        request = openflow.make.OFPPortStatsRequest(openflow.datapath, 0, openflow.of.OFPP_LOCAL)
         sent: int = self._openflow.ask(request)[0].tx_packets
         return sent
 

@@ -1,9 +1,9 @@
 """Ryu's own switch tests: its JSON cases, read with its own reader from os-ken's package.
 
-Ryu has a program that tests switches (``ryu/tests/switch/tester.py``) and some thousand cases for
-it, in files by the action or field they are about. os-ken, its fork, ships both; Ryu's package
-ships no cases. :func:`read_cases` reads the files of OpenFlow 1.3 with the tester's own classes, so
-that the messages, the packets and the comparisons below are those of the tester, and only its two
+Ryu has a program that tests switches (``ryu/tests/switch/tester.py``) and some thousand cases a
+version for it, in files by the action or field they are about. os-ken, its fork, ships both; Ryu's
+package ships no cases. :func:`read_cases` reads the files with the tester's own classes, so that
+the messages, the packets and the comparisons below are those of the tester, and only its two
 switches, its controller and its sleeps are not needed.
 """
 
@@ -19,7 +19,10 @@ from pathlib import Path
 from typing import Any, Final
 
 FOLDER: Final = "OVSCT_RYU_TESTS"
-"""The variable that names a folder of cases: ``ryu/tests/switch/of13`` of a clone of Ryu, say."""
+"""The variable that names another folder of cases: ``ryu/tests/switch`` of a clone of Ryu."""
+
+VERSIONS: Final = {"of10": 1, "of13": 4, "of14": 5}
+"""The folders of cases, and their versions on the wire."""
 
 RECEIVE: Final = 1
 SEND: Final = (2, 3)
@@ -47,29 +50,25 @@ class Case:
         return f"{self.file}: {self.name}"
 
 
-def cases_folder() -> Path | str:
-    """Where the cases lie, or why there are none."""
+def cases_folder(version: str) -> Path | str:
+    """Where the cases of a version (see :data:`VERSIONS`) lie, or why there are none."""
     named = os.environ.get(FOLDER)
-    if named and not Path(named).is_dir():
-        return f"{FOLDER} names {named}, which is no folder"
     if named:
-        return Path(named)
+        there = Path(named) / version
+        return there if there.is_dir() else f"{FOLDER} names {named}, where no {version} is"
     found = find_spec("os_ken")
     if found is None or found.origin is None:
         return f"os-ken is not installed, and {FOLDER} names no folder of Ryu's switch tests"
-    folder = Path(found.origin).parent / "tests" / "switch" / "of13"
+    folder = Path(found.origin).parent / "tests" / "switch" / version
     if not folder.is_dir():
         return f"this os-ken ships no switch tests: name a folder of them in {FOLDER}"
     return folder
 
 
 def tester() -> Any:
-    """os-ken's tester, a module, set to OpenFlow 1.3."""
-    from os_ken.ofproto import ofproto_v1_3
+    """os-ken's tester, a module."""
     from os_ken.tests.switch import tester as module
 
-    module.OfTester.target_ver = ofproto_v1_3.OFP_VERSION
-    module.OfTester.tester_ver = ofproto_v1_3.OFP_VERSION
     return module
 
 
@@ -79,8 +78,12 @@ def throw_dice() -> None:
 
 
 def read_cases(folder: Path) -> Iterator[Case]:
-    """All cases below a folder, by file and then in their order. Raises ValueError: a bad file."""
+    """All cases below a version's folder, by file and then in their order.
+
+    Raises ValueError: a bad file.
+    """
     module = tester()
+    module.OfTester.target_ver = module.OfTester.tester_ver = VERSIONS[folder.name]
     complaints = _Complaints()
     logger = logging.getLogger("ryu_cases")
     logger.addHandler(complaints)

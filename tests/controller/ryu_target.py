@@ -16,15 +16,28 @@ from itertools import count
 from types import TracebackType
 from typing import Any, Final
 
-from os_ken.ofproto import ofproto_parser, ofproto_v1_3, ofproto_v1_3_parser
+from os_ken.ofproto import (
+    ofproto_parser,
+    ofproto_v1_0,
+    ofproto_v1_0_parser,
+    ofproto_v1_3,
+    ofproto_v1_3_parser,
+    ofproto_v1_4,
+    ofproto_v1_4_parser,
+)
 
 from ovsct.oracle.unixctl import Unixctl
 from tests.agent.programs import Switch
 from tests.controller.ryu_cases import RECEIVE, SEND, tester
 
-of, make = ofproto_v1_3, ofproto_v1_3_parser
-
-PATIENCE: Final = 5.0
+OF10: Final = 1
+OF13: Final = 4
+_LIBRARIES: Final[dict[int, tuple[Any, Any]]] = {
+    OF10: (ofproto_v1_0, ofproto_v1_0_parser),
+    OF13: (ofproto_v1_3, ofproto_v1_3_parser),
+    5: (ofproto_v1_4, ofproto_v1_4_parser),
+}
+PATIENCE: Final = 60.0
 _HEADER: Final = struct.Struct("!BBHI")
 _MARKER_TYPE: Final = 0x88B5
 _BURST: Final = 25
@@ -36,19 +49,24 @@ class Refused(Exception):
 
 
 class OpenFlow:
-    """A connection of OpenFlow 1.3, with os-ken's messages."""
+    """A connection of one version of OpenFlow, with os-ken's messages.
 
-    def __init__(self, switch: Switch) -> None:
-        self.datapath = tester().DummyDatapath(of.OFP_VERSION)
+    `of` and `make` are os-ken's modules: numbers, and messages.
+    """
+
+    def __init__(self, switch: Switch, version: int = OF13) -> None:
+        self.version = version
+        self.of, self.make = _LIBRARIES[version]
+        self.datapath = tester().DummyDatapath(version)
         self.packet_ins: list[Any] = []
         self._xids = count(1)
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(PATIENCE)
         self._socket.connect(str(switch.openflow))
         self._received = b""
-        self._send(make.OFPHello(self.datapath))
+        self._send(self.make.OFPHello(self.datapath))
         self._exactly(_HEADER.unpack(self._exactly(_HEADER.size))[2] - _HEADER.size)  # its hello
-        self._send(make.OFPSetConfig(self.datapath, of.OFPC_FRAG_NORMAL, 0xFFFF))
+        self._send(self.make.OFPSetConfig(self.datapath, self.of.OFPC_FRAG_NORMAL, 0xFFFF))
         self.settle()
 
     def close(self) -> None:
@@ -81,6 +99,7 @@ class OpenFlow:
         """Send, and wait until all of it is done. Raises Refused."""
         for message in messages:
             self._send(message)
+        make = self.make
         last = self._send(make.OFPBarrierRequest(self.datapath))
         refused = ""
         while True:
@@ -100,22 +119,23 @@ class OpenFlow:
         entries: list[Any] = []
         while True:
             answer = self.read()
-            if isinstance(answer, make.OFPErrorMsg):
+            if isinstance(answer, self.make.OFPErrorMsg):
                 raise Refused(f"OFPErrorMsg[type={answer.type:#04x}, code={answer.code:#04x}]")
-            if isinstance(answer, make.OFPPacketIn):
+            if isinstance(answer, self.make.OFPPacketIn):
                 self.packet_ins.append(answer)
             elif answer.xid == xid:
                 entries += answer.body
-                if not answer.flags & of.OFPMPF_REPLY_MORE:
+                if not answer.flags & 1:  # OFPSF_REPLY_MORE
                     return entries
 
 
 class Target:
     """A switch under test."""
 
-    def __init__(self, switch: Switch) -> None:
+    def __init__(self, switch: Switch, version: int = OF13) -> None:
         self.name = switch.name
-        self.openflow = OpenFlow(switch)
+        self.openflow = OpenFlow(switch, version)
+        self.of, self.make = self.openflow.of, self.openflow.make
         self.datapath = self.openflow.datapath
         self._control = Unixctl(switch.control)
         self._control("time/stop")
@@ -147,19 +167,35 @@ class Target:
 
     def reset(self) -> None:
         """Take everything from it. Its meters too: a switch without any refuses even that."""
+        of, make, datapath = self.of, self.make, self.datapath
         self.openflow.packet_ins.clear()
+        if self.openflow.version == OF10:
+            everything = make.OFPFlowMod(datapath, make.OFPMatch(), 0, of.OFPFC_DELETE)
+            self.openflow.settle(everything)
+            return
         with suppress(Refused):
-            self.openflow.settle(
-                make.OFPMeterMod(self.datapath, of.OFPMC_DELETE, 0, of.OFPM_ALL, [])
-            )
+            self.openflow.settle(make.OFPMeterMod(datapath, of.OFPMC_DELETE, 0, of.OFPM_ALL, []))
         self.openflow.settle(
             make.OFPFlowMod(
-                self.datapath, table_id=of.OFPTT_ALL, command=of.OFPFC_DELETE,
+                datapath, table_id=of.OFPTT_ALL, command=of.OFPFC_DELETE,
                 out_port=of.OFPP_ANY, out_group=of.OFPG_ANY, match=make.OFPMatch(),
                 instructions=[],
             ),
-            make.OFPGroupMod(self.datapath, of.OFPGC_DELETE, 0, of.OFPG_ALL, []),
+            make.OFPGroupMod(datapath, of.OFPGC_DELETE, 0, of.OFPG_ALL, []),
         )  # fmt: skip
+
+    def flows(self) -> list[Any]:
+        """What it says of its flows."""
+        of, make = self.of, self.make
+        if self.openflow.version == OF10:
+            request = make.OFPFlowStatsRequest(
+                self.datapath, 0, make.OFPMatch(), 0xFF, of.OFPP_NONE
+            )
+        else:
+            request = make.OFPFlowStatsRequest(
+                self.datapath, 0, of.OFPTT_ALL, of.OFPP_ANY, of.OFPG_ANY, 0, 0, make.OFPMatch()
+            )
+        return self.openflow.ask(request)
 
     def forget(self) -> None:
         """Have it decide anew: a real one takes its time to notice that its flows have changed."""
@@ -167,13 +203,19 @@ class Target:
 
     def mark(self) -> None:
         """Add the flow for the markers."""
-        out = [make.OFPActionOutput(port) for port in (*SEND, of.OFPP_CONTROLLER)]
-        self.openflow.settle(
-            make.OFPFlowMod(
+        of, make = self.of, self.make
+        out = [make.OFPActionOutput(port, 0xFFFF) for port in (*SEND, of.OFPP_CONTROLLER)]
+        if self.openflow.version == OF10:
+            mod = make.OFPFlowMod(
+                self.datapath, make.OFPMatch(dl_type=_MARKER_TYPE), 0, of.OFPFC_ADD,
+                priority=65535, actions=out,
+            )  # fmt: skip
+        else:
+            mod = make.OFPFlowMod(
                 self.datapath, priority=65535, match=make.OFPMatch(eth_type=_MARKER_TYPE),
                 instructions=[make.OFPInstructionActions(of.OFPIT_APPLY_ACTIONS, out)],
-            )
-        )  # fmt: skip
+            )  # fmt: skip
+        self.openflow.settle(mod)
 
     # -- packets -------------------------------------------------------------------------------
 
@@ -200,7 +242,7 @@ class Target:
         self.forget()  # which brings in what megaflows counted
 
     def _port_received(self) -> int:
-        request = make.OFPPortStatsRequest(self.datapath, 0, RECEIVE)
+        request = self.make.OFPPortStatsRequest(self.datapath, 0, RECEIVE)
         received: int = self.openflow.ask(request)[0].rx_packets
         return received
 
@@ -221,7 +263,7 @@ class Target:
                 return
         while True:
             message = self.openflow.read()
-            if isinstance(message, make.OFPPacketIn):
+            if isinstance(message, self.make.OFPPacketIn):
                 if message.data == marker:
                     return
                 known.append(message)
