@@ -39,7 +39,12 @@ from ovsct.oracle.vswitchd import VswitchdDied
 _MAX_IDLE: Final = 1_000_000_000
 """Milliseconds: datapath flows do not age, for the program removes them on threads of its own."""
 
-_VSCTL: Final = (("set", "open_vswitch", ".", f"other_config:max-idle={_MAX_IDLE}"),)
+_VSCTL: Final = (
+    ("set", "open_vswitch", ".", f"other_config:max-idle={_MAX_IDLE}"),
+    # Where a dump takes long, on a busy machine, vswitchd deletes rarely used datapath flows
+    # instead of deciding anew for them (ofproto-dpif-upcall.c, should_revalidate()); not with this.
+    ("set", "open_vswitch", ".", "other_config:min-revalidate-pps=0"),
+)
 
 
 _AGAIN: Final = 2

@@ -75,7 +75,9 @@ class KernelOvsVerifier:
         self.ports = tuple(ports)
         self.real = KernelOvs(
             ports=ports, kernel=kernel, hw_offload=hw_offload, mtu=_MTU,
-            settings={"max-idle": str(_MAX_IDLE), "n-revalidator-threads": "1"},
+            settings={
+                "max-idle": str(_MAX_IDLE), "n-revalidator-threads": "1", "min-revalidate-pps": "0",
+            },
         )  # fmt: skip
         self.dialect = ".".join(self.real.release.split(".")[:2])
         self._has_gre = self.real.has_sysctl("net.netfilter.nf_conntrack_gre_timeout")
