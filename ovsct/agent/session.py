@@ -22,12 +22,13 @@ from ovsct.agent.parts import MULTIPART, Parts, is_request, whole
 from ovsct.agent.punt import Punt
 from ovsct.agent.rules import Removed
 from ovsct.agent.wants import Wants
+from ovsct.bridge import act_output
 from ovsct.errors import OvsctError
 from ovsct.openflow.wire import messages as m
 from ovsct.openflow.wire import multipart as s
 from ovsct.openflow.wire.action_in import REASONS as PACKET_REASONS
 from ovsct.openflow.wire.codec import HEADER, decode, encode, encode_reply, split
-from ovsct.openflow.wire.connection_forms import IMPLICIT_MISS
+from ovsct.openflow.wire.connection_forms import EXPLICIT_MISS, IMPLICIT_MISS
 from ovsct.openflow.wire.continuation import Continuation, put_continuation
 from ovsct.openflow.wire.errors import WireError
 from ovsct.openflow.wire.numbers import COOKIE_NONE, OF10, OF13, OF14, OF15, VERSIONS
@@ -37,6 +38,7 @@ _LOG: Final = logging.getLogger(__name__)
 REASONS: Final = m.REMOVED
 _PACKET_IN_BITS: Final = {
     **{name: number for number, name in enumerate(PACKET_REASONS)}, IMPLICIT: IMPLICIT_MISS,
+    act_output.EXPLICIT_MISS: EXPLICIT_MISS,
 }  # fmt: skip
 _NOBODY: Final = (None, 0)
 _FORWARDED: Final = {"group": 0, "meter": 1}
@@ -204,7 +206,7 @@ class Session:
             m.PacketIn(
                 data=what.frame,
                 match=what.metadata,
-                reason="no_match" if what.reason == IMPLICIT else what.reason,
+                reason=self._reason(what.reason),
                 table=what.table,
                 cookie=what.cookie,
                 total_len=len(what.frame),
@@ -214,6 +216,12 @@ class Session:
             ),
             0,
         )
+
+    def _reason(self, reason: str) -> str:
+        """A reason that OVS has within as this version says it (encode_packet_in_reason())."""
+        if reason == act_output.EXPLICIT_MISS:
+            return "no_match" if self.spoken >= OF13 else "action"
+        return "no_match" if reason == IMPLICIT else reason
 
     def _continuation(self, what: Punt) -> Continuation | None:
         """What a packet that paused needs to go on; only Nicira's second packet-in has it."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 from ovsct.bridge import odp
 from ovsct.bridge.act_emit import emit
@@ -21,10 +22,15 @@ from ovsct.bridge.prereq import has_field
 from ovsct.errors import OvsctError
 from ovsct.lane import StepKind
 from ovsct.openflow import actions as of
+from ovsct.openflow.flow import Flow
 from ovsct.packet.fields import SLOTS
 
 Rest = Sequence[of.Action]
 _IN_PORT = SLOTS["in_port"]
+
+EXPLICIT_MISS: Final = "explicit_miss"
+"""Why the flow for table misses sends to the controller: ``no_match`` in OpenFlow 1.3 and later,
+``action`` before."""
 
 
 def output_to(ctx: Context, port: int, last: bool, max_len: int = 65535) -> None:
@@ -95,11 +101,18 @@ def send_to_controller(
 ) -> None:
     """OVS ``xlate_controller_action()``: takes a recirculation id, as the real one does."""
     commit(ctx)
+    if reason == "action" and ctx.rule is not None and _is_table_miss(ctx.rule):
+        reason = EXPLICIT_MISS
     # Only a packet-in that is to go on keeps the action set (xlate_controller_action()).
     state = frozen_state(ctx, ctx.table, (), None)
     number = ctx.bridge.recirc.allocate(replace(state, action_set=(), userdata=userdata))
     ctx.recirc_ids.append(number)
     ctx.odp.append(odp.Userspace(reason, controller_id, max_len, number, ctx.cookie()))
+
+
+def _is_table_miss(rule: Flow) -> bool:
+    """A flow that matches everything at priority 0 (OpenFlow 1.3, 5.4)."""
+    return not rule.priority and not rule.match.mask
 
 
 def controller(ctx: Context, action: of.Controller, _last: bool, rest: Rest) -> bool:

@@ -357,7 +357,8 @@ def _hex(value: int) -> str:
 
 
 def _userspace(action: odp.Userspace) -> str:
-    reason = {"no_match": 0, "action": 1, "invalid_ttl": 2, "action_set": 3, "group": 4}
+    reason = {"no_match": 0, "action": 1, "invalid_ttl": 2, "action_set": 3, "group": 4,
+              "explicit_miss": 6}  # fmt: skip
     return (
         f"userspace(pid=0,controller(reason={reason[action.reason]},"
         f"dont_send={int(action.dont_send)},continuation={int(action.continuation)},"

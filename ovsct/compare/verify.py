@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Final
 
+from ovsct.bridge.act_output import EXPLICIT_MISS
 from ovsct.bridge.bridge import Bridge
 from ovsct.bridge.bridges import Plan, join
 from ovsct.compare.case import FLOW_MOD, LINK, Case
@@ -353,6 +354,8 @@ class _Run:
             reason = packet_in.reason
             if reason in ("action_set", "group"):
                 reason = "action"
+            elif reason == EXPLICIT_MISS:
+                reason = "no_match"
             yield _said(packet_in.bridge, reason, packet_in.table, packet_in.cookie)
 
     def _flow_stats(self) -> None:

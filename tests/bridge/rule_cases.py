@@ -162,6 +162,11 @@ RULES: dict[str, Rule] = {
         "cookie=0x77,actions=push_mpls:0x8847,pop_mpls:0x800,clone(controller)", TCP,
         ("rule_cookie=0xffffffffffffffff",),
     ),
+    "a_flow_for_table_misses_says_so_to_the_controller": Rule(
+        "priority=0,actions=resubmit(,1)\ntable=1,priority=0,actions=controller,"
+        "clone(controller(userdata=01)),controller(reason=invalid_ttl)", TCP,
+        ("controller(reason=6,", "controller(reason=2,"),
+    ),
     "what_exit_leaves_behind_is_found_by_the_next_freeze": Rule(
         "ip,actions=group:1,output:2\ntable=1,ip,actions=exit,output:3\n"
         "table=2,ip,actions=debug_recirc,output:1,output:4,output:3", UDP,
