@@ -72,7 +72,7 @@ class ModelBridge:
         self.groups = Groups(lane.bridge, self.datapath, self.rules, now)
         self.meters = Meters(lane.bridge, self.datapath, self.rules, now)
         self.ports = Ports(lane.bridge, self.datapath_id, now)
-        self.tables = Tables()
+        self.tables = Tables(lane.bridge.flow_tables)
         self.deliver: Callable[[int, bytes], None] | None = None
         self.tell: Callable[[Told], None] | None = None
         self.wants_misses: Callable[[], bool] = lambda: False
@@ -239,12 +239,13 @@ class ModelBridge:
 
     def _add(self, message: FlowMod, version: int) -> None:
         flow = self._flow(message, version)
-        self.rules.add(
+        evicted = self.rules.add(
             flow,
             self.now,
             reset_counts="reset_counts" in message.flags,
             check_overlap="check_overlap" in message.flags,
         )
+        self._report(evicted)
 
     def _modify(self, message: FlowMod, version: int, *, strict: bool) -> None:
         fresh = self._flow(message, version)

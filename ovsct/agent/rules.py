@@ -8,6 +8,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from ovsct.bridge.bridge import Bridge
 from ovsct.bridge.datapath import Datapath
+from ovsct.bridge.eviction import TableFull
 from ovsct.openflow import actions as of
 from ovsct.openflow.actions import OFPP_NONE, Action
 from ovsct.openflow.classifier import Classifier
@@ -223,19 +224,30 @@ class Rules:
 
     def add(
         self, flow: Flow, now: float, *, reset_counts: bool, check_overlap: bool = False
-    ) -> Rule:
+    ) -> list[Removed]:
         """Add a flow, in place of one with the same match and priority if there is one.
 
-        Raises WireError: it overlaps another and must not.
+        The result is what had to go from a full table. Raises WireError: the flow overlaps another
+        and must not, or there is no room for it.
         """
         old = self.tables.like(flow)
         if check_overlap and self.tables.overlaps(flow):
             raise WireError("OFPFMFC_OVERLAP", "the flow overlaps another")
+        evicted = self._make_room(flow, now) if self.tables.limits else []
         self._adding = True
         try:
-            return self._replace(old, flow, now, reset_counts)
+            self._replace(old, flow, now, reset_counts)
         finally:
             self._adding = False
+        return evicted
+
+    def _make_room(self, flow: Flow, now: float) -> list[Removed]:
+        self.datapath.credit()
+        try:
+            goes = self.tables.evictee(flow)
+        except TableFull as error:
+            raise WireError("OFPFMFC_TABLE_FULL", error.problem) from None
+        return [] if goes is None else self.remove([self._rule(goes)], "eviction", now)
 
     def modify(self, rule: Rule, flow: Flow, now: float, *, reset_counts: bool) -> Rule:
         """Put `flow` in the place of a rule; it keeps the older one's creation time."""

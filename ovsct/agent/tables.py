@@ -1,8 +1,8 @@
 """How the tables of a bridge are configured (OVS ofproto/ofproto.c table_mod()).
 
-OVS lets eviction and vacancy be switched on, and says that they are. What they would do (evict
-flows from a table that is full, tell of one that fills up) needs a table with a limit, which only
-its database sets; tables here have none, as those of a bridge that nobody has configured so.
+A controller can switch eviction on, but that a table has a limit is configured elsewhere
+(:mod:`ovsct.bridge.eviction`). That a table fills up or empties is said where its state is asked
+for; there are no messages of it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ovsct.agent.rules import N_TABLES
+from ovsct.bridge.flow_tables import FlowTables
 from ovsct.openflow.wire.errors import WireError
 from ovsct.openflow.wire.messages import TableMod
 from ovsct.openflow.wire.multipart import TableFeatures
@@ -39,7 +40,8 @@ class _Table:
 class Tables:
     """The configuration of all tables."""
 
-    def __init__(self) -> None:
+    def __init__(self, flow_tables: FlowTables) -> None:
+        self._flows = flow_tables
         self._tables = [_Table() for _ in range(N_TABLES)]
         self._names: dict[int, str] = {}
 
@@ -50,14 +52,18 @@ class Tables:
         if version < OF14:
             return  # 1.3 has nothing to configure
         everything = message.table == TABLE_ALL
-        chosen = self._tables if everything else [self._tables[message.table]]
-        for table in chosen:
+        for number in range(N_TABLES) if everything else (message.table,):
+            table = self._tables[number]
             # OVS 3.1 (ofputil_decode_table_mod()) takes the property of eviction's flags for the
             # setting itself: 1 is on, 2 is off, and anything else changes nothing.
             if message.eviction is None:
                 table.eviction = bool(message.config & EVICTION)
             elif message.eviction in (1, 2):
                 table.eviction = message.eviction == 1
+            if table.eviction:
+                self._flows.evicting.add(number)
+            else:
+                self._flows.evicting.discard(number)
             table.vacancy = bool(message.config & VACANCY_EVENTS)
             table.down = message.vacancy_down or 0
             table.up = message.vacancy_up or 0
@@ -66,8 +72,7 @@ class Tables:
         """How they are configured."""
         return [self._desc(number, table) for number, table in enumerate(self._tables)]
 
-    @staticmethod
-    def _desc(number: int, table: _Table) -> TableMod:
+    def _desc(self, number: int, table: _Table) -> TableMod:
         config = (EVICTION if table.eviction else 0) | (VACANCY_EVENTS if table.vacancy else 0)
         return TableMod(
             table=number,
@@ -75,8 +80,21 @@ class Tables:
             eviction=_EVICTION_FLAGS,
             vacancy_down=table.down if table.vacancy else None,
             vacancy_up=table.up if table.vacancy else None,
-            vacancy=100,
+            vacancy=self._vacancy(number),
         )
+
+    def _vacancy(self, number: int) -> int:
+        """How much of a table is empty, in percent (OVS oftable_vacancy())."""
+        limit = self._flows.limits.get(number)
+        if limit is None or not limit.flows:
+            return 100
+        size = len(self._flows.tables.get(number, ()))
+        return max(0, (limit.flows - size) * 100 // limit.flows)
+
+    def max_entries(self, number: int) -> int:
+        """How many flows a table can hold, as it is said."""
+        limit = self._flows.limits.get(number)
+        return MAX_FLOWS if limit is None else min(limit.flows, MAX_FLOWS)
 
     # -- features ------------------------------------------------------------------------------
 
@@ -88,7 +106,8 @@ class Tables:
         """What the tables can do."""
         return [
             TableFeatures(
-                table=number, name=self.name(number), max_entries=MAX_FLOWS,
+                table=number, name=self.name(number),
+                max_entries=self.max_entries(number),
                 properties=table_properties(version, number, N_TABLES),
             )
             for number in range(N_TABLES)
@@ -108,7 +127,8 @@ class Tables:
             if each.table >= N_TABLES:
                 raise WireError("OFPTFFC_EPERM", f"table {each.table} is the switch's own")
             own = abilities(table_properties(version, each.table, N_TABLES), version)
-            if each.max_entries != MAX_FLOWS or each.capabilities or not asked.within(own):
+            most = self.max_entries(each.table)
+            if each.max_entries != most or each.capabilities or not asked.within(own):
                 raise WireError("OFPTFFC_EPERM", f"table {each.table} cannot do that")
         command = wanted[0].command
         if command in (_ENABLE, _DISABLE) or (command == 0 and len(tables) != N_TABLES):

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from ovsct.bridge.bridges import Bridges, Changes
+from ovsct.bridge.eviction import Limit
 from ovsct.bridge.flow_tables import FlowTables
 from ovsct.bridge.mac_learning import MacTable
 from ovsct.bridge.recirculate import RecircIds
@@ -35,6 +36,7 @@ class Bridge:
         name: its name.
         frag_mode: ``normal``, ``drop`` or ``nx-match`` (``ovs-ofctl set-frags``).
         zone_timeouts: names of timeout policies by conntrack zone.
+        limits: how many flows tables hold, and whether they evict.
 
     Of `meters` one that is gone leaves a None. `ports_down` holds ports without a link (see
     :meth:`set_port_state`), `deaf`, `deaf_to_stp`, `mute` and `not_flooded` those that do not do
@@ -57,6 +59,7 @@ class Bridge:
         name: str = "br0",
         frag_mode: str = "normal",
         zone_timeouts: Mapping[int, str] | None = None,
+        limits: Mapping[int, Limit] | None = None,
     ) -> None:
         if frag_mode not in FRAG_MODES:
             raise InputError(
@@ -88,6 +91,7 @@ class Bridge:
         self.own_number = OFPP_LOCAL
         self.place = 0
         self.backer = Bridges((self,))
+        self.flow_tables.limits.update(limits or {})
         for flow in flows:
             self.add_flow(flow)
 
@@ -100,7 +104,8 @@ class Bridge:
         """Add a flow, in place of one with the same match and priority if there is one.
 
         Raises:
-            InputError: it overlaps another and asks not to (``check_overlap``).
+            InputError: it overlaps another and asks not to (``check_overlap``), or its table is
+                full.
         """
         tables = self.flow_tables
         if "check_overlap" in flow.flags and tables.overlaps(flow):

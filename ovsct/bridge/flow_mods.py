@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ovsct.bridge.flow_tables import FlowTables
+from ovsct.errors import InputError
 from ovsct.openflow.flow import Flow
 from ovsct.openflow.text.flow_mod_text import FlowMod
 
@@ -14,8 +15,13 @@ def apply_flow_mod(tables: FlowTables, change: FlowMod, now: float) -> None:
 
     As over OpenFlow 1.3 and later: what is modified and is not there is not added, and a flow that
     takes another's place goes on with its counters.
+
+    Raises:
+        InputError: what is added overlaps another and must not, or its table is full.
     """
     if change.command == "add":
+        if "check_overlap" in change.flow.flags and tables.overlaps(change.flow):
+            raise InputError("the flow overlaps another (OFPFMFC_OVERLAP)")
         tables.add(change.flow, now)
         return
     for flow in list(_meant(tables, change)):

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from ovsct.bridge.bridges import Changes
+from ovsct.bridge.eviction import Limit, TableFull, victim
 from ovsct.openflow.actions import Action, Clone, FinTimeout, Learn, WriteActions
 from ovsct.openflow.classifier import Classifier
 from ovsct.openflow.flow import Flow
@@ -80,11 +81,23 @@ class FlowTables:
         self.next_due = -math.inf
         self.on_change: Callable[[Flow | None, Flow | None], None] | None = None
         """Told of each flow that was and the one that is instead, where there are such."""
+        self.limits: dict[int, Limit] = {}
+        self.evicting: set[int] = set()
+        """Tables in which a controller has switched eviction on."""
 
     # -- flows come and go ---------------------------------------------------------------------
 
     def add(self, flow: Flow, now: float | None = None) -> None:
-        """Add a flow, in place of one with the same match and priority if there is one."""
+        """Add a flow, in place of one with the same match and priority if there is one.
+
+        In a full table another may have to go.
+
+        Raises:
+            TableFull: there is no room for it.
+        """
+        goes = self.evictee(flow) if self.limits else None
+        if goes is not None:
+            self.remove(goes)
         table = self.tables.get(flow.table)
         if table is None:
             table = self.tables[flow.table] = Classifier()
@@ -96,6 +109,43 @@ class FlowTables:
             self._set_clock(flow, Clock(flow.idle_timeout, flow.hard_timeout, now))
         if self.on_change is not None:
             self.on_change(replaced, flow)
+
+    def evictee(self, flow: Flow) -> Flow | None:
+        """The flow that must go so that `flow` can come, None if there is room.
+
+        Raises:
+            TableFull: none can go.
+        """
+        limit = self.limits.get(flow.table)
+        if limit is None or self._size(flow.table) < limit.flows or self.like(flow) is not None:
+            return None
+        goes = self._victim(flow.table, limit)
+        if goes is None:
+            raise TableFull(
+                f"table {flow.table} is full (OFPFMFC_TABLE_FULL)",
+                file=flow.file, line=flow.line, token=flow.text or None,
+            )  # fmt: skip
+        return goes
+
+    def set_limit(self, table: int, limit: Limit) -> list[Flow]:
+        """Limit a table; the result are the flows that went (``evict_rules_from_table()``)."""
+        self.limits[table] = limit
+        gone: list[Flow] = []
+        while self._size(table) > limit.flows:
+            goes = self._victim(table, limit)
+            if goes is None:
+                break
+            self.remove(goes)
+            gone.append(goes)
+        return gone
+
+    def _size(self, table: int) -> int:
+        return len(self.tables.get(table, ()))
+
+    def _victim(self, table: int, limit: Limit) -> Flow | None:
+        if not limit.evicts and table not in self.evicting:
+            return None
+        return victim(self.tables.get(table, ()), limit.groups, self.clocks)
 
     def modify(
         self, flow: Flow, actions: tuple[Action, ...], cookie: int | None, now: float
@@ -203,7 +253,10 @@ class FlowTables:
         there = self.like(flow)
         if there is None:
             added = replace(flow)
-            self.add(added, now)
+            try:
+                self.add(added, now)
+            except TableFull:
+                return None
             fresh = self.clocks.get(added)
             if fresh is not None:
                 fresh.used = effect.born

@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 @click.option("--flows", metavar="FILE", help="Flows that are there from the start.")
 @click.option("--groups", metavar="FILE", help="Groups that are there from the start.")
 @click.option(
+    "--flow-table", "flow_tables", multiple=True, metavar="LIMIT",
+    help="A limit of a table, such as '2 limit 100' or '2 limit 100 evict'. May be given more than"
+    " once.",
+)  # fmt: skip
+@click.option(
     "--listen", multiple=True, metavar="PLACE",
     help="Where OpenFlow is spoken: punix:PATH, ptcp:[PORT][:HOST] (127.0.0.1 unless said"
     " otherwise), or a controller's unix:PATH or tcp:HOST[:PORT]. May be given more than once.",
@@ -46,6 +51,7 @@ def switch(
     lane: str,
     flows: str | None,
     groups: str | None,
+    flow_tables: tuple[str, ...],
     listen: tuple[str, ...],
     unixctl: str | None,
     dummy_ports: str | None,
@@ -67,7 +73,7 @@ def switch(
         ports=parse_ports(ports),
         flows=read_text(flows) if flows is not None else Text("", "no flows"),
         groups=read_text(groups) if groups is not None else None,
-        options={},
+        options={lane: {"flow_tables": flow_tables}} if flow_tables else {},
     )
     made = check_lane(make(lane, setup))
     made.bridge.name = bridge

@@ -53,7 +53,8 @@ class Case:
 
     `bridges` are several bridges in one datapath, each with its own; `flows` and `groups` are empty
     then, and `ports` the datapath's numbers of all their ports. `fragments` is the mode of
-    ``ovs-ofctl set-frags``; `title` says where the case is from.
+    ``ovs-ofctl set-frags``, `flow_tables` are limits of tables (ovsct/bridge/eviction.py); `title`
+    says where the case is from.
     """
 
     flows: tuple[str, ...]
@@ -64,6 +65,7 @@ class Case:
     fragments: str = "normal"
     title: str = "a case"
     bridges: tuple[BridgeCase, ...] = ()
+    flow_tables: tuple[str, ...] = ()
 
     def all_bridges(self) -> tuple[BridgeCase, ...]:
         """The bridges, the one that is alone too."""
@@ -149,6 +151,7 @@ def from_setup(setup: Setup, happenings: Iterable[Happening], title: str) -> Cas
         ),
         ports=setup.ports,
         fragments=str(options.get("frag_mode", "normal")),
+        flow_tables=tuple(options.get("flow_tables", ())),
         shots=tuple(shots_of(happenings)),
         title=title,
     )
@@ -166,8 +169,11 @@ def to_yaml(case: Case, shows: str) -> str:
     if not case.bridges:
         lines.append(f"ports: [{', '.join(map(str, case.ports))}]")
     lines.append("lanes: [ovs-userspace]")
-    if case.fragments != "normal":
-        lines.append(f"options: {{ovs-userspace: {{frag_mode: {case.fragments}}}}}")
+    options = [] if case.fragments == "normal" else [f"frag_mode: {case.fragments}"]
+    if case.flow_tables:
+        options.append(f"flow_tables: [{', '.join(map(_quoted, case.flow_tables))}]")
+    if options:
+        lines.append(f"options: {{ovs-userspace: {{{', '.join(options)}}}}}")
     if case.bridges:
         lines.append("bridges:")
         for bridge in case.bridges:

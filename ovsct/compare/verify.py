@@ -12,11 +12,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Final
+from typing import Final, TypeAlias
 
 from ovsct.bridge.act_output import EXPLICIT_MISS
 from ovsct.bridge.bridge import Bridge
 from ovsct.bridge.bridges import Plan, join
+from ovsct.bridge.eviction import read_limits
 from ovsct.compare.case import FLOW_MOD, LINK, Case
 from ovsct.compare.events import Advance
 from ovsct.compare.megaflows import comparable_flows
@@ -74,7 +75,7 @@ class Verifier:
     def __init__(self, *, every_packet: bool = False, trace: bool = True) -> None:
         self.every_packet = every_packet
         self.trace = trace
-        self._programs: dict[tuple[Plan, ...], _Program] = {}
+        self._programs: dict[_Configured, _Program] = {}
 
     def __enter__(self) -> Verifier:
         return self
@@ -94,15 +95,16 @@ class Verifier:
         self._programs.clear()
 
     def _program(self, case: Case) -> _Program:
-        plans = _plans(case)
-        found = self._programs.get(plans)
+        found = self._programs.get(_configured(case))
         if found is None:
-            real = RealOvs(options=Options(vsctl=_VSCTL), bridges=[*map(BridgeText, plans)])
-            found = self._programs[plans] = _Program(real, real.datapath_numbers())
+            options = Options(vsctl=_VSCTL, flow_tables=case.flow_tables)
+            real = RealOvs(options=options, bridges=[*map(BridgeText, _plans(case))])
+            found = _Program(real, real.datapath_numbers())
+            self._programs[_configured(case)] = found
         return found
 
     def _forget(self, case: Case) -> None:
-        program = self._programs.pop(_plans(case), None)
+        program = self._programs.pop(_configured(case), None)
         if program is not None:
             program.real.close()
 
@@ -143,7 +145,10 @@ class Verifier:
         program = self._program(case)
         real = program.real
         bridge, refusal = _read(case)
-        options = Options(vsctl=_VSCTL, fragments=case.fragments, meters=case.meters)
+        options = Options(
+            vsctl=_VSCTL, flow_tables=case.flow_tables, fragments=case.fragments,
+            meters=case.meters,
+        )  # fmt: skip
         try:
             texts = [BridgeText(each.plan, each.flows, each.groups) for each in case.all_bridges()]
             real.reset(options=options, bridges=texts)
@@ -192,6 +197,14 @@ def _plans(case: Case) -> tuple[Plan, ...]:
     return tuple(each.plan for each in case.all_bridges())
 
 
+_Configured: TypeAlias = tuple[tuple[Plan, ...], tuple[str, ...]]
+"""What a program can be given only when it starts."""
+
+
+def _configured(case: Case) -> _Configured:
+    return _plans(case), case.flow_tables
+
+
 def _read(case: Case) -> tuple[Bridge | None, InputError | None]:
     """The (first) bridge as the model has it, or why it refuses flows, groups or meters."""
     made = []
@@ -200,12 +213,15 @@ def _read(case: Case) -> tuple[Bridge | None, InputError | None]:
         flows, groups, meters, refusal = read_case(alone)
         if refusal is not None:
             return None, refusal
-        made.append(
-            Bridge(
-                each.plan.numbers, flows, groups, meters=meters, name=each.plan.name,
-                frag_mode=case.fragments,
-            )
-        )  # fmt: skip
+        try:
+            made.append(
+                Bridge(
+                    each.plan.numbers, flows, groups, meters=meters, name=each.plan.name,
+                    frag_mode=case.fragments, limits=read_limits(case.flow_tables),
+                )
+            )  # fmt: skip
+        except InputError as error:
+            return None, error
     if case.bridges:
         join(made, _plans(case))
     return made[0], None

@@ -231,12 +231,15 @@ def _walk(things: object) -> Iterator[object]:
 def _bridge(setup: Setup, name: str, options: dict[str, Any]) -> Bridge:
     from ovsct.bridge.bridge import Bridge
     from ovsct.bridge.bridges import join
+    from ovsct.bridge.eviction import read_limits
     from ovsct.lanes.control import by_zone
 
     _need_flows(name, setup)
     own = {key: options.pop(key) for key in ("frag_mode", "zone_timeouts") if key in options}
     if "zone_timeouts" in own:
         own["zone_timeouts"] = by_zone(own["zone_timeouts"])
+    if "flow_tables" in options:
+        own["limits"] = read_limits(options.pop("flow_tables"))
     for each in setup.all_bridges:
         _check_references(each, setup)
     made = [

@@ -7,13 +7,15 @@ is the interface pN, and patch ports are interfaces of type patch.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from ovsct.bridge.bridges import Plan, check_plans, own_number
+from ovsct.bridge.eviction import Limit
 from ovsct.errors import InputError
+from ovsct.openflow.text.action_format import format_subfield
 from ovsct.oracle.ofctl import Ofctl, Text
 from ovsct.oracle.packet_in import PacketIn, PacketIns
 from ovsct.oracle.vswitchd import Vswitchd
@@ -127,6 +129,23 @@ def commands(
                 "set", "interface", name, "type=patch", f"ofport_request={port}",
                 f"options:peer={peer}",
             )  # fmt: skip
+
+
+def limit_commands(
+    plans: Sequence[Plan], limits: Mapping[int, Limit]
+) -> Iterator[Sequence[str]]:
+    """The ovs-vsctl commands that limit the tables of every bridge."""
+    for place, plan in enumerate(plans):
+        for table, limit in limits.items():
+            row = f"@table{place}_{table}"
+            policy = "evict" if limit.evicts else "refuse"
+            words = [f"--id={row}", "create", "Flow_Table", f"flow_limit={limit.flows}"]
+            words.append(f"overflow_policy={policy}")
+            if limit.groups:
+                fields = ",".join(f'"{format_subfield(part)}"' for part in limit.groups)
+                words.append(f"groups=[{fields}]")
+            yield words
+            yield "set", "bridge", plan.name, f"flow_tables:{table}={row}"
 
 
 def numbers(shown: str, names: dict[int, str]) -> dict[int, int]:

@@ -36,6 +36,7 @@ from types import TracebackType
 from typing import Final
 
 from ovsct.bridge.bridges import Plan, alone
+from ovsct.bridge.eviction import read_limits
 from ovsct.conntrack.read_dump import parse_dpctl_line
 from ovsct.errors import InputError, OvsctError
 from ovsct.lane import (
@@ -54,7 +55,15 @@ from ovsct.lane import (
 from ovsct.oracle.dummy_ports import LONGEST_FRAME, QUEUE_LIMIT, PortSockets
 from ovsct.oracle.ofctl import Refused, Text
 from ovsct.oracle.packet_in import PacketIn
-from ovsct.oracle.real_bridges import BridgeText, RealBridge, check, commands, interfaces, numbers
+from ovsct.oracle.real_bridges import (
+    BridgeText,
+    RealBridge,
+    check,
+    commands,
+    interfaces,
+    limit_commands,
+    numbers,
+)
 from ovsct.oracle.unixctl import Rounds, Unixctl, UnixctlClosed
 from ovsct.oracle.vswitchd import Vswitchd
 
@@ -85,13 +94,15 @@ class Options:
     `fragments` is the mode of ``ovs-ofctl set-frags``, `meters` are lines as ``ovs-ofctl
     add-meter`` takes them, `controller_id` is the controller whose packet-ins are taken, and
     `vsctl` holds further ovs-vsctl commands, each a sequence of its words, run once at the start
-    (zones' timeout policies, mirrors, patch ports).
+    (zones' timeout policies, mirrors). `flow_tables` are limits of tables as
+    :func:`ovsct.bridge.eviction.read_limit` reads them, for every bridge.
     """
 
     fragments: str = "normal"
     meters: Sequence[str] = ()
     controller_id: int = 0
     vsctl: Sequence[Sequence[str]] = ()
+    flow_tables: Sequence[str] = ()
     resolution: float = 0.001
     flows_name: str = "flows"
     groups_name: str = "groups"
@@ -189,7 +200,8 @@ class RealOvs:
             return directory / f"{name}.sock"
 
         words: list[str] = []
-        for command in commands(self.plans, _MTU, socket):
+        limits = limit_commands(self.plans, read_limits(self.options.flow_tables))
+        for command in (*commands(self.plans, _MTU, socket), *limits):
             words += ["--", *command]
         self.program.vsctl(*words[1:])
         for extra in self.options.vsctl:
@@ -258,9 +270,10 @@ class RealOvs:
             OvsctError: the options ask for what only a new program can give.
         """
         options = options or self.options
-        if (options.vsctl, options.controller_id) != (
+        if (options.vsctl, options.controller_id, options.flow_tables) != (
             self.options.vsctl,
             self.options.controller_id,
+            self.options.flow_tables,
         ):
             raise OvsctError("other ovs-vsctl settings or controller id: start another RealOvs")
         texts = bridges or (self._text(self.plans[0], flows, groups, options),)

@@ -10,6 +10,7 @@ import pytest
 from ovsct.agent.model import ModelBridge
 from ovsct.agent.session import Closed, Session
 from ovsct.bridge.bridge import Bridge
+from ovsct.bridge.eviction import read_limits
 from ovsct.lanes.ovs_userspace import OvsUserspace
 from ovsct.openflow import actions as of
 from ovsct.openflow.text.flow_text import parse_flow
@@ -65,6 +66,25 @@ class Peer:
                 variant="nx" if self.version == 1 else "", **changed,
             )
         )  # fmt: skip
+
+
+def test_a_full_table_refuses_or_lets_another_flow_go() -> None:
+    limits = read_limits(["1 limit 1", "2 limit 1 evict"])
+    model = ModelBridge(OvsUserspace(Bridge([1, 2], limits=limits)))
+    peer = Peer(model, 5, service=False)
+    model.tell = peer.session.told
+    peer.add("table=1,priority=1,hard_timeout=9,actions=drop")
+    peer.add("table=1,priority=2,hard_timeout=9,actions=drop")
+    (refused,) = peer.got()
+    assert refused.name == "OFPFMFC_TABLE_FULL"
+    peer.send(m.TableMod(table=1, config=1 << 2))
+    peer.add("table=1,priority=2,actions=drop")
+    assert peer.got() == []
+    peer.add("table=2,send_flow_rem,priority=1,idle_timeout=9,actions=drop")
+    peer.add("table=2,priority=2,actions=drop")
+    (gone,) = peer.got()
+    assert (gone.reason, gone.table, gone.priority) == ("eviction", 2, 1)
+    assert peer.ask(s.TableStatsRequest()).entries[2].active_count == 1
 
 
 @pytest.fixture
