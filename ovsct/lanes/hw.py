@@ -41,7 +41,7 @@ class HwLane(TcLane):
             (:func:`ovsct.nic.profile.get_profile`).
         delay: seconds from the moment that the kernel asks until a connection is in hardware, or
             out of it; None for the profile's own.
-        netfilter, skb_ext, trace, vlan_limit, max_idle, sysctls, zone_limits, timeout_policies: as
+        netfilter, skb_ext, features, trace, vlan_limit, max_idle, sysctls, zone_limits, timeout_policies: as
             for the lane ``tc``.
 
     Raises:
@@ -66,12 +66,13 @@ class HwLane(TcLane):
         sysctls: Mapping[str, int] | None = None,
         zone_limits: ZoneLimits | None = None,
         timeout_policies: Policies | None = None,
+        features: str = "6.1",
     ) -> None:
         self.profile = get_profile(profile, netfilter.kernel if netfilter else kernel, delay)
         super().__init__(
             bridge, kernel=kernel, netfilter=netfilter, skb_ext=skb_ext, trace=trace,
             vlan_limit=vlan_limit, max_idle=max_idle, sysctls=sysctls, zone_limits=zone_limits,
-            timeout_policies=timeout_policies,
+            timeout_policies=timeout_policies, features=features,
         )  # fmt: skip
         self.name = "hw"
         self._early: list[Event] = []

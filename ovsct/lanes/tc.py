@@ -31,6 +31,7 @@ from ovsct.lanes.control import Policies, ZoneLimits, set_up
 from ovsct.lanes.ovs import OvsLane
 from ovsct.lower.kernel import Capabilities
 from ovsct.lower.reasons import Reason, Refusal
+from ovsct.lower.tc_actions import METER_POLICE, policer
 from ovsct.lower.text import command_lines, refusal_lines
 from ovsct.lower.to_tc import Lowered, Lowering
 from ovsct.openflow.flow import Flow
@@ -74,6 +75,8 @@ class TcLane(OvsLane):
         netfilter: the conntrack, if it is to be shared; its kernel is then taken.
         skb_ext: whether the kernel was built with NET_TC_SKB_EXT; without it no megaflow that
             recirculates is lowered, and that is how Debian's kernels are.
+        features: the version of a kernel whose TC offers OVS less (``5.10``: what flower matches
+            on, masks in a priority); by default all that 6.1 offers.
         trace: whether outcomes carry steps.
         vlan_limit: tags that OVS looks behind (``other_config:vlan-limit``).
         max_idle: seconds after which an unused megaflow goes (``other_config:max-idle``).
@@ -94,6 +97,7 @@ class TcLane(OvsLane):
         sysctls: Mapping[str, int] | None = None,
         zone_limits: ZoneLimits | None = None,
         timeout_policies: Policies | None = None,
+        features: str = "6.1",
     ) -> None:
         if netfilter is None:
             netfilter = Netfilter(kernel, None, **(sysctls or {}))
@@ -106,8 +110,12 @@ class TcLane(OvsLane):
         )  # fmt: skip
         self.tc = self.make_ingress()
         self.lowering = Lowering(
-            bridge.backer.ports, Capabilities(recirc_sharing=skb_ext), skip_hw=self.skip_hw
-        )
+            bridge.backer.ports, Capabilities.of(features, recirc_sharing=skb_ext),
+            skip_hw=self.skip_hw, meters=bridge.meters,
+        )  # fmt: skip
+        for number, meter in enumerate(bridge.meters):
+            if meter is not None and meter.bands:
+                self.tc.actions.find(policer(meter), METER_POLICE + number, 0.0).refs += 1
         self.offloaded: dict[Megaflow, Offloaded] = {}
         self.refused: dict[Megaflow, Refusal] = {}
         self.duplicates = 0

@@ -57,6 +57,8 @@ class NicReason(StrEnum):
     """"can't offload TC csum action for some header/s": others than IPv4, TCP and UDP."""
     VLAN_MODIFY = "vlan-modify"
     """A tag is changed without being matched, or its priority is changed."""
+    POLICE = "police"
+    """It polices; the meters of hardware are not modelled."""
     SKBEDIT = "skbedit"
     """skbedit sets what travels beside the packet; hardware has no such thing."""
     INGRESS = "ingress"

@@ -442,7 +442,7 @@ _HANDLERS: Final[dict[type[of.Action], Handler]] = {
     of.StackPush: _refused(StaticReason.STACK, "TC has no stack"),
     of.StackPop: _refused(StaticReason.STACK, "TC has no stack"),
     of.Meter: _refused(Reason.METER, "a meter of OpenFlow has no policer of its own"),
-    of.CheckPktLarger: _refused(Reason.CHECK_PKT_LEN, "the result would be in a register"),
+    of.CheckPktLarger: _refused(StaticReason.CHECK_PKT_LEN, "the result would be in a register"),
     of.Conjunction: _refused(StaticReason.CONJUNCTION, "conjunctive flows"),
     of.Learn: _refused(StaticReason.LEARN, "TC makes no filters by itself"),
     of.FinTimeout: _refused(StaticReason.TIMEOUT, "filters do not age"),

@@ -54,6 +54,8 @@ class StaticReason(StrEnum):
     """A second tag is pushed, or a tag is changed of which it is not known whether it is there."""
     DEC_TTL = "dec-ttl"
     """A TTL is decremented that the same flow has written or decremented."""
+    CHECK_PKT_LEN = "check-pkt-len"
+    """check_pkt_larger: its result would be in a register. (OVS lowers the megaflows of it.)"""
     ACTION = "action"
     """An action that TC has nothing for."""
 

@@ -15,12 +15,23 @@ from ovsct.bridge import odp
 from ovsct.bridge.bridges import is_own
 from ovsct.bridge.odp_text import format_actions
 from ovsct.conntrack.request import Nat, Track
+from ovsct.lower.branches import STOP, Entry, control_of, count_from, lay_out
 from ovsct.lower.kernel import Capabilities
 from ovsct.lower.reasons import Ignored, Note, Reason, refuse
 from ovsct.lower.rewrite import check_set, munges, sums
+from ovsct.openflow.meter import Meter
 from ovsct.packet.fields import SLOTS
 from ovsct.tc import actions as tc
-from ovsct.tc.verdict import MAX_CHAIN, PIPE, SHOT, goto_chain
+from ovsct.tc.verdict import (
+    GOTO_CHAIN,
+    JUMP,
+    MAX_CHAIN,
+    PIPE,
+    SHOT,
+    STOLEN,
+    goto_chain,
+    jump,
+)
 
 MAX_ACTIONS: Final = 16
 """TCA_ACT_MAX_NUM of OVS 3.1 lib/tc.h: datapath actions in one filter."""
@@ -34,8 +45,6 @@ _REFUSED: Final[dict[type, tuple[Reason, str]]] = {
     ),
     odp.Hash: (Reason.HASH, "it computes dp_hash"),
     odp.Trunc: (Reason.TRUNC, "it cuts packets short"),
-    odp.Meter: (Reason.METER, "it polices"),
-    odp.CheckPktLen: (Reason.CHECK_PKT_LEN, "it looks at the packet's length"),
 }
 
 _NAT_FLAGS: Final = (
@@ -45,78 +54,148 @@ _NAT_FLAGS: Final = (
 )
 
 
+METER_POLICE: Final = 0x1000_0000
+"""METER_POLICE_IDS_BASE: the index of the policer of the datapath's meter 0."""
+
+_MOST_BYTES: Final = 65535
+
+
+def policer(meter: Meter) -> tc.Police:
+    """``meter_tc_set_policer()``: the policer that OVS makes for a meter; its first band alone."""
+    band = meter.bands[0]
+    burst = band.burst_size if meter.burst else band.rate
+    if meter.packets:
+        return tc.Police(
+            pkts_rate=band.rate, pkts_burst=burst, mtu=_MOST_BYTES, control=SHOT, conform=PIPE
+        )
+    return tc.Police(
+        rate=band.rate * 1000 // 8, burst=burst * 1024 // 8, mtu=_MOST_BYTES, control=SHOT,
+        conform=PIPE,
+    )  # fmt: skip
+
+
 def check_actions(
-    actions: Sequence[odp.OdpAction], ports: Collection[int], capabilities: Capabilities
-) -> None:
+    actions: Sequence[odp.OdpAction], ports: Collection[int], capabilities: Capabilities,
+    meters: Sequence[Meter | None] = (),
+) -> list[Entry]:
     """The first step: does OVS know how to lower each of them?
 
     Args:
         actions: of the megaflow.
         ports: those that have a network device of their own which TC can send to.
         capabilities: of the kernel.
+        meters: of the datapath, by number.
 
     Raises:
         RefusedError: it does not.
     """
-    for count, action in enumerate(actions):
+    entries = lay_out(actions)
+    for count, entry in enumerate(entries):
+        action = entry.action
         if count == MAX_ACTIONS:
-            raise refuse(Reason.ACTION_COUNT, f"{len(actions)} actions", action=action)
+            raise refuse(Reason.ACTION_COUNT, f"{len(entries)} actions", action=action)
         refused = _REFUSED.get(type(action))
         if refused is not None:
             raise refuse(*refused, action=action)
-        if isinstance(action, odp.Output):
-            if action.port not in ports and not is_own(action.port):
-                raise refuse(
-                    Reason.OUTPUT_PORT, f"TC knows no port {action.port}", action=action
-                )
-        elif isinstance(action, odp.Set):
-            if action.attribute != "mpls":
-                check_set(action)
-        elif isinstance(action, odp.Ct):
-            if not capabilities.ct_state:
-                raise refuse(Reason.NO_CONNTRACK, "TC has no ct action", action=action)
-            if action.track.helper is not None:
-                raise refuse(
-                    Reason.CT_HELPER, f"the helper {action.track.helper}", action=action
-                )
-        elif isinstance(action, odp.Recirc) and action.recirc_id > MAX_CHAIN:
-            raise refuse(
-                Reason.CHAIN, f"recirculation id {action.recirc_id:#x}", action=action
-            )
+        check = _CHECKS.get(type(action))
+        if check is not None:
+            check(action, ports, capabilities, meters)
+    return entries
+
+
+def _check_output(
+    action: odp.Output, ports: Collection[int], _caps: Capabilities, _meters: Sequence[Any]
+) -> None:
+    if action.port not in ports and not is_own(action.port):
+        raise refuse(Reason.OUTPUT_PORT, f"TC knows no port {action.port}", action=action)
+
+
+def _check_set(
+    action: odp.Set, _ports: Collection[int], _caps: Capabilities, _meters: Sequence[Any]
+) -> None:
+    if action.attribute != "mpls":
+        check_set(action)
+
+
+def _check_ct(
+    action: odp.Ct, _ports: Collection[int], capabilities: Capabilities, _meters: Sequence[Any]
+) -> None:
+    if not capabilities.ct_state:
+        raise refuse(Reason.NO_CONNTRACK, "TC has no ct action", action=action)
+    if action.track.helper is not None:
+        raise refuse(Reason.CT_HELPER, f"the helper {action.track.helper}", action=action)
+
+
+def _check_recirc(
+    action: odp.Recirc, _ports: Collection[int], _caps: Capabilities, _meters: Sequence[Any]
+) -> None:
+    if action.recirc_id > MAX_CHAIN:
+        raise refuse(Reason.CHAIN, f"recirculation id {action.recirc_id:#x}", action=action)
+
+
+def _check_meter(
+    action: odp.Meter, _ports: Collection[int], _caps: Capabilities, meters: Sequence[Any]
+) -> None:
+    number = action.meter_id
+    if number >= len(meters) or meters[number] is None or not meters[number].bands:
+        raise refuse(Reason.METER, "there is no policer for the meter", action=action)
+
+
+_CHECKS: Final[dict[type, Callable[[Any, Collection[int], Capabilities, Sequence[Any]], None]]] = {
+    odp.Output: _check_output,
+    odp.Set: _check_set,
+    odp.Ct: _check_ct,
+    odp.Recirc: _check_recirc,
+    odp.Meter: _check_meter,
+}
 
 
 class Put(NamedTuple):
     """What the second step gives: the actions, whether the filter must match on the IP protocol
-    because a checksum depends on it, and what was left out.
+    because a checksum depends on it, what was left out, and the indexes of actions that others
+    share (or nothing, if none is).
     """
 
     actions: tuple[tc.Action, ...]
     needs_proto: bool
     notes: tuple[Note, ...]
+    indexes: tuple[int, ...] = ()
 
 
-def put_actions(actions: Sequence[odp.OdpAction], proto: int) -> Put:
-    """The second step: write them. All must have passed :func:`check_actions`.
+def put_actions(
+    entries: Sequence[Entry], proto: int, meters: Sequence[Meter | None] = ()
+) -> Put:
+    """The second step: write them. All are of :func:`check_actions`.
 
-    Every action but the last hands on (``pipe``); the last drops what it has not sent
-    (``TC_ACT_SHOT``), and a megaflow without actions is a plain drop.
+    Every action but the last hands on (``pipe``) or jumps over a branch; the last drops what it
+    has not sent (``TC_ACT_SHOT``), and a megaflow without actions is a plain drop.
 
     Args:
-        actions: of the megaflow.
+        entries: of the megaflow.
         proto: IP protocol of the packet that the megaflow was made for.
+        meters: of the datapath, by number.
 
     Raises:
         RefusedError: a rewrite whose checksum cannot be mended.
     """
-    if not actions:
+    if not entries:
         return Put((tc.Gact(SHOT),), False, ())
     out: list[tc.Action] = []
+    indexes: dict[int, int] = {}
     stale: frozenset[tc.Sum] = frozenset()
     needs_proto = False
-    for at, action in enumerate(actions):
-        last = at == len(actions) - 1
-        control = SHOT if last else PIPE
-        if isinstance(action, odp.Set) and action.attribute != "mpls":
+    before = PIPE
+    for at, entry in enumerate(entries):
+        action = entry.action
+        last = at == len(entries) - 1
+        jumped = JUMP <= before < GOTO_CHAIN
+        control = control_of(entries, at, len(out), stale=bool(stale), jumped=jumped)
+        rewrite = isinstance(action, odp.Set) and action.attribute != "mpls"
+        if stale and (not rewrite or jumped):
+            out.append(tc.Csum(stale, before))
+            stale = frozenset()
+        if rewrite:
+            assert isinstance(action, odp.Set)
             words = munges(action)
             more = sums(action, words, proto)
             if more is not None:
@@ -125,12 +204,22 @@ def put_actions(actions: Sequence[odp.OdpAction], proto: int) -> Put:
             out.append(tc.Pedit(words, PIPE if stale else control))
             if last and stale:
                 out.append(tc.Csum(stale, control))
-            continue
-        if stale:
-            out.append(tc.Csum(stale, PIPE))
-            stale = frozenset()
-        out.extend(_WRITERS[type(action)](action, control, last))
-    return Put(tuple(out), needs_proto, tuple(_notes(actions)))
+        elif isinstance(action, odp.Meter):
+            meter = meters[action.meter_id]
+            assert meter is not None
+            indexes[len(out)] = METER_POLICE + action.meter_id
+            out.append(policer(meter))
+        elif isinstance(action, odp.CheckPktLen):
+            short = STOLEN
+            if entry.short != STOP:
+                short = jump(count_from(len(out) + 1, entries[at + 1 : entry.short]))
+            out.append(tc.Police(mtu=action.length, control=control, conform=short))
+        else:
+            out.extend(_WRITERS[type(action)](action, control, last))
+        before = control
+    found = tuple(indexes.get(at, 0) for at in range(len(out))) if indexes else ()
+    notes = tuple(_notes([entry.action for entry in entries]))
+    return Put(tuple(out), needs_proto, notes, found)
 
 
 def _output(action: odp.Output, control: int, last: bool) -> Iterator[tc.Action]:

@@ -351,6 +351,10 @@ class _Actions:
         """Only as an encapsulation in UDP, which is not modelled."""
         raise _Refused(NicReason.MPLS, "mpls is offloaded over UDP only")
 
+    def police(self, action: tc.Police, index: int) -> Iterator[nic.NicAction]:
+        """Meters of hardware, which are not modelled."""
+        raise _Refused(NicReason.POLICE, "policers stay in software here")
+
     def skbedit(self, action: tc.Skbedit, index: int) -> Iterator[nic.NicAction]:
         """What travels beside the packet does not exist in hardware; ptype stands before a
         redirect into an ingress, which has the say.
@@ -371,4 +375,5 @@ _HANDLERS: Final[dict[type[tc.Action], Callable[[_Actions, Any, int], Iterator[n
     tc.Vlan: _Actions.vlan,
     tc.Mpls: _Actions.mpls,
     tc.Skbedit: _Actions.skbedit,
+    tc.Police: _Actions.police,
 }

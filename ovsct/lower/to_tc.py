@@ -6,7 +6,7 @@ the whole megaflow is refused for one reason and stays in the kernel datapath.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final, TypeAlias
@@ -18,6 +18,7 @@ from ovsct.lower.match import lower_match
 from ovsct.lower.priorities import Priorities
 from ovsct.lower.reasons import Note, Reason, Refusal, RefusedError, refuse
 from ovsct.lower.tc_actions import check_actions, put_actions
+from ovsct.openflow.meter import Meter
 from ovsct.packet.fields import KEY_BITS, SLOTS
 from ovsct.packet.packet import ETH_IPV4, ETH_IPV6
 from ovsct.tc import actions as tc
@@ -85,6 +86,7 @@ class Lowering:
         ports: the ports that TC can send to.
         capabilities: of the kernel.
         skip_hw: ``other_config:tc-policy=skip_hw``: filters that no NIC gets.
+        meters: of the datapath, by number; each has a policer.
     """
 
     def __init__(
@@ -93,7 +95,9 @@ class Lowering:
         capabilities: Capabilities | None = None,
         *,
         skip_hw: bool = True,
+        meters: Sequence[Meter | None] = (),
     ) -> None:
+        self.meters = meters
         self.ports = frozenset(ports)
         self.capabilities = capabilities if capabilities is not None else Capabilities()
         self.skip_hw = skip_hw
@@ -111,20 +115,20 @@ class Lowering:
         match = lower_match(key, megaflow.mask, self.capabilities)
         if megaflow.slow is not None:
             raise refuse(Reason.USERSPACE, f"vswitchd handles each packet ({megaflow.slow})")
-        check_actions(megaflow.actions, self.ports, self.capabilities)
+        entries = check_actions(megaflow.actions, self.ports, self.capabilities, self.meters)
         if not self.capabilities.recirc_sharing:
             self._need_no_chain(megaflow, match.chain)
         prio = self.priorities.take(match.protocol, match.mask)
         if prio is None:
             raise refuse(Reason.PRIORITIES, "all 65532 priorities are taken")
         proto = _PROTO.get(key) if _TYPE.get(key) in (ETH_IPV4, ETH_IPV6) else 0
-        put = put_actions(megaflow.actions, proto)
+        put = put_actions(entries, proto, self.meters)
         value, mask = match.value, match.mask
         if put.needs_proto:
             value, mask = value | key & _PROTO.mask, mask | _PROTO.mask
         entry = Filter(
             _IN_PORT.get(key), match.protocol, value, mask, put.actions, match.chain, prio,
-            skip_hw=self.skip_hw, cookie=cookie(megaflow),
+            skip_hw=self.skip_hw, cookie=cookie(megaflow), indexes=put.indexes,
         )  # fmt: skip
         return Lowered(entry, match.notes + put.notes)
 

@@ -9,6 +9,7 @@ from ovsct.openflow.actions import OFPP_LOCAL
 from ovsct.packet.packet import ETH_VLAN
 from ovsct.tc import actions as act
 from ovsct.tc.text.match import keys_of, label_text, protocol_of
+from ovsct.tc.text.show_police import police_text
 from ovsct.tc.text.write import nat_text
 from ovsct.tc.verdict import spell
 
@@ -58,6 +59,9 @@ def action_lines(action: act.Action) -> list[str]:
         return [_vlan(action)]
     if isinstance(action, act.Mpls):
         return [_mpls(action)]
+    if isinstance(action, act.Police):
+        # Without the index, of which the kernel gives the next.
+        return [" ".join(police_text(action, action.mtu).replace("{index} ", "").split())]
     assert isinstance(action, act.Skbedit)
     return [f"skbedit ptype {action.ptype} {spell(action.control)}"]
 

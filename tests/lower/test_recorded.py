@@ -18,6 +18,7 @@ from ovsct.lane import Arrival
 from ovsct.lanes.tc import TcLane
 from ovsct.openflow.actions import OFPP_LOCAL
 from ovsct.openflow.text.flow_text import read_flows
+from ovsct.openflow.text.meter_text import read_meters
 from tests.lower.shown import filters
 
 CASES = sorted((Path(__file__).parent / "recorded").glob("*.json"))
@@ -36,7 +37,9 @@ def load(file: Path) -> dict[str, Any]:
 
 def run(case: dict[str, Any]) -> tuple[TcLane, list[dict[str, list[str]]]]:
     flows = read_flows("\n".join(case["flows"]), case["name"])
-    lane = TcLane(Bridge(case["ports"], flows), kernel=".".join(case["kernel"].split(".")[:2]))
+    meters = read_meters("\n".join(case.get("meters", ())), case["name"])
+    bridge = Bridge(case["ports"], flows, meters=meters)
+    lane = TcLane(bridge, kernel=".".join(case["kernel"].split(".")[:2]))
     now = STARTED
     outs = []
     for step in case["steps"]:
@@ -55,7 +58,7 @@ def run(case: dict[str, Any]) -> tuple[TcLane, list[dict[str, list[str]]]]:
 
 
 def test_there_are_recorded_cases() -> None:
-    assert len(CASES) >= 29
+    assert len(CASES) >= 38
 
 
 @pytest.mark.parametrize("file", CASES, ids=lambda file: file.stem)

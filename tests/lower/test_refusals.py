@@ -11,6 +11,7 @@ import pytest
 from ovsct.bridge import odp
 from ovsct.bridge.bridge import Bridge
 from ovsct.conntrack.request import Nat, NatKind, Track
+from ovsct.errors import InputError
 from ovsct.lane import Arrival
 from ovsct.lanes.tc import TcLane
 from ovsct.lower.kernel import CT_STATE_5_3, Capabilities
@@ -23,6 +24,7 @@ from ovsct.openflow.actions import OFPP_LOCAL
 from ovsct.openflow.text.flow_text import read_flows
 from ovsct.packet.build import fragment, icmp_echo, tcp, udp
 from ovsct.packet.fields import CT_NEW, CT_RPL, CT_SNAT, CT_TRK, SLOTS
+from ovsct.tc.keys import FLOWER_CT_STATE
 
 A, B = "10.0.0.1", "10.0.0.2"
 A6, B6 = "fc00::1", "fc00::2"
@@ -113,7 +115,6 @@ ACTIONS: Sequence[tuple[Reason, odp.OdpAction]] = [
     (Reason.HASH, odp.Hash(0, 0)),
     (Reason.TRUNC, odp.Trunc(64)),
     (Reason.METER, odp.Meter(1)),
-    (Reason.CHECK_PKT_LEN, odp.CheckPktLen(60, (odp.Output(3),), ())),
     (Reason.SET_FIELD, odp.Set("skb_mark", bits(pkt_mark=1), ones("pkt_mark"))),
     (Reason.SET_FIELD, odp.Set("sctp", bits(tp_src=1), ones("tp_src"))),
     (Reason.SET_FIELD, odp.Set("ipv6", bits(ipv6_label=1), ones("ipv6_label"))),
@@ -162,6 +163,40 @@ def test_a_kernel_without_conntrack_in_tc() -> None:
     assert (matching.reason, matching.bits) == (Reason.NO_CONNTRACK, ones("ct_zone"))
     acting = refused(megaflow(actions=(odp.Ct(Track()),)), none)
     assert (acting.reason, acting.action) == (Reason.NO_CONNTRACK, odp.Ct(Track()))
+
+
+@pytest.mark.parametrize(
+    ("version", "bits_known", "multi_mask", "sharing"),
+    [("4.18", 0, False, False), ("4.19", 0, True, False), ("5.2", 0, True, False),
+     ("5.3", CT_STATE_5_3, True, False), ("5.4", CT_STATE_5_3, True, True),
+     ("5.11", CT_STATE_5_3, True, True), ("5.12", FLOWER_CT_STATE, True, True),
+     ("6.12.117", FLOWER_CT_STATE, True, True)],
+)  # fmt: skip
+def test_what_a_kernel_offers(
+    version: str, bits_known: int, multi_mask: bool, sharing: bool
+) -> None:
+    assert Capabilities.of(version) == Capabilities(bits_known, multi_mask, sharing)
+    assert not Capabilities.of(version, recirc_sharing=False).recirc_sharing
+
+
+@pytest.mark.parametrize("version", ["", "5", "new", "5.x"])
+def test_what_is_no_kernel(version: str) -> None:
+    with pytest.raises(InputError, match="not the version of a kernel"):
+        Capabilities.of(version)
+
+
+def test_a_lane_over_an_old_kernel() -> None:
+    flows = read_flows("ip,ct_state=-trk actions=ct(table=1)\n"
+                       "table=1,ip,ct_state=+trk-rpl actions=output:2\n", "f")  # fmt: skip
+    packet = tcp("10.0.0.1", "10.0.0.2", 1000, 80)
+    reasons = {}
+    for version in ("4.19", "5.10", "6.1"):
+        lane = TcLane(Bridge((1, 2), flows), features=version)
+        lane.receive(Arrival(1.0, 1, packet))
+        reasons[version] = {refusal.reason for refusal in lane.refused.values()}
+    assert reasons == {
+        "4.19": {Reason.NO_CONNTRACK}, "5.10": {Reason.CT_STATE}, "6.1": set()
+    }
 
 
 def test_priorities_are_two_for_ipv4_three_for_ipv6_and_then_from_four() -> None:

@@ -220,6 +220,9 @@ REFUSED: dict[StaticReason | Reason, tuple[str, str]] = {
     StaticReason.ANY_UNTAGGED: ("vlan_tci=0/0x1fff actions=output:2", "1:1 vlan_tci=0/0x1fff"),
     StaticReason.TAGS: ("dl_vlan=5 actions=push_vlan:0x8100", "1:19 push_vlan:0x8100"),
     StaticReason.DEC_TTL: ("ip actions=dec_ttl,dec_ttl", "1:20 dec_ttl"),
+    StaticReason.CHECK_PKT_LEN: (
+        "ip actions=check_pkt_larger(100)->reg0[0]", "1:12 check_pkt_larger(100)->reg0[0]"
+    ),
     StaticReason.ACTION: ("ip actions=set_queue:1", "1:12 set_queue:1"),
     Reason.CT_HELPER: ("tcp actions=ct(commit,alg=ftp)", "1:13 ct(commit,alg=ftp)"),
     Reason.CT_TUPLE: (

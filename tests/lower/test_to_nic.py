@@ -117,6 +117,8 @@ REFUSED: list[tuple[NicReason, Filter, dict[str, Any]]] = [
         {},
     ),
     (NicReason.SKBEDIT, read("flower", f"action skbedit mark 1 pipe {OUT}"), {}),
+    (NicReason.POLICE, read(
+        "flower", f"action police mtu 100 conform-exceed drop/pipe {OUT}"), {}),
     (NicReason.INGRESS, read("flower", "action mirred ingress redirect dev p2"), {}),
     (NicReason.DEVICE, read("flower", "action mirred egress redirect dev p9"), {}),
     (

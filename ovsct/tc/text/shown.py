@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from ovsct.errors import InputError
-from ovsct.tc.actions import Action, Header, Mirred, Munge, Pedit
+from ovsct.tc.actions import Action, Header, Mirred, Munge, Pedit, Police
 from ovsct.tc.filters import FLOWER, MATCHALL, Filter
 from ovsct.tc.text.action import Actions, read_action
 from ovsct.tc.text.command import made
@@ -123,7 +123,8 @@ _MIRRED: Final = re.compile(
     r"^mirred \((?P<direction>\w+) (?P<how>\w+) to device (?P<device>\S+)\) (?P<control>.*)$"
 )
 _REPORTS: Final = re.compile(
-    r"^\s*(?:random type none|Action statistics|Sent |backlog |ref \d+ bind|used_hw_stats|rate |$)"
+    r"^\s*(?:random type none|Action statistics|Sent |backlog |ref \d+ bind|used_hw_stats|rate"
+    r" |no_percpu|skip_hw|not_in_hw|in_hw|$)"
 )
 
 
@@ -216,15 +217,17 @@ def _from_text(text: str, munges: tuple[Munge, ...], line: int, file: str | None
         text = text.replace("(", "").replace(")", "").replace(",", "").replace(" action ", " ")
     elif kind == "police":
         text = _POLICE.sub("police ", text).removesuffix("overhead 0b").replace("mtu 4096Mb ", "")
-        text = text.replace("rate 0bit burst 0b ", "").replace(" action ", " conform-exceed ")
-        text += " index"
-        return _police(text, line, file)
+        text, _, controls = text.replace("rate 0bit burst 0b ", "").partition(" action ")
+        exceed, _, conform = controls.strip().partition("/")
+        action = _police(f"{text} index", line, file)
+        return replace(action, control=_control(exceed), conform=_control(conform or "pass"))
     return _action(text, line, file)
 
 
-def _police(text: str, line: int, file: str | None) -> Action:
+def _police(text: str, line: int, file: str | None) -> Police:
     words = Words(text, file=file, line=line)
     action = read_action(words, words.take("police"))
+    assert isinstance(action, Police)
     if words.take("the end") != "index":
         words.fail("a policer has more words than are known")
     return action

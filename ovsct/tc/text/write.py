@@ -12,7 +12,7 @@ from ovsct.tc import actions as act
 from ovsct.tc.filters import FLOWER, Filter
 from ovsct.tc.text.match import colons, keys_of, label_text, protocol_of, type_name
 from ovsct.tc.text.munge import PLACES, Place, words_of
-from ovsct.tc.verdict import OK, PIPE, STOLEN, is_goto, spell
+from ovsct.tc.verdict import JUMP, OK, PIPE, STOLEN, spell
 
 
 def write_command(entry: Filter, verb: str = "add") -> str:
@@ -249,8 +249,9 @@ def _police(action: act.Police) -> str:
         words += f" pkts_rate {action.pkts_rate} pkts_burst {action.pkts_burst}"
     if action.mtu:
         words += f" mtu {action.mtu}"
-    if is_goto(action.control) or is_goto(action.conform):
-        raise OvsctError("tc has no word for a police with goto")
+    for control in (action.control, action.conform):
+        if control >= JUMP or control == STOLEN:
+            raise OvsctError(f"tc has no word for a police with {spell(control)}")
     return f"{words} conform-exceed {spell(action.control)}/{spell(action.conform)}"
 
 
