@@ -41,8 +41,8 @@ class HwLane(TcLane):
             (:func:`ovsct.nic.profile.get_profile`).
         delay: seconds from the moment that the kernel asks until a connection is in hardware, or
             out of it; None for the profile's own.
-        netfilter, skb_ext, features, trace, vlan_limit, max_idle, sysctls, zone_limits, timeout_policies: as
-            for the lane ``tc``.
+        netfilter, skb_ext, features, trace, vlan_limit, max_idle, sysctls, zone_limits,
+            timeout_policies: as for the lane ``tc``.
 
     Raises:
         InputError: no such kernel or profile, or a value that a profile cannot have.
