@@ -82,7 +82,7 @@ def learn(ctx: Context, action: of.Learn, _last: bool, _rest: Rest) -> None:
         if change is not None:
             old, new = change
             ctx.hidden[id(new)] = ctx.hidden.get(id(old), old)
-    elif action.limit and tables.like(effect.flow) is None:
+    elif action.limit and tables.same(effect.flow) is None:
         ctx.avoid_caching = True
     if action.result_dst is not None:
         ctx.look(action.result_dst.mask)

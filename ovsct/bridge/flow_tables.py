@@ -216,11 +216,11 @@ class FlowTables:
 
     def may_learn(self, flow: Flow, limit: int) -> bool:
         """Whether the limit lets `flow` in."""
-        if not limit or self._same(flow) is not None:
+        if not limit or self.same(flow) is not None:
             return True
         return len(self._with_cookie(flow.table, flow.cookie)) < limit
 
-    def _same(self, flow: Flow) -> Flow | None:
+    def same(self, flow: Flow) -> Flow | None:
         """The flow that is there already and says the very same."""
         there = self.like(flow)
         if there is None:
@@ -242,7 +242,7 @@ class FlowTables:
     def learn(self, effect: LearnFlow, now: float) -> tuple[Flow | None, Flow] | None:
         """Learn a flow at `now`: what stood in its place and what stands there, if that changed."""
         flow = effect.flow
-        same = self._same(flow)
+        same = self.same(flow)
         if same is not None:
             clock = self.clocks.get(same)
             if clock is not None:

@@ -21,7 +21,6 @@ class Excluded(StrEnum):
     VERSION_OF_OPENFLOW = "version-of-openflow"
     FLOOD_ORDER = "flood-order"
     LEARN_RESULT = "learn-result"
-    ALG = "alg"
     TUNNELS = "tunnels"
     RECIRC_FIELDS = "recirculation-fields"
     TESTED_APART = "tested-apart"
@@ -72,7 +71,6 @@ REASONS: Final[dict[Excluded, str]] = {
         "result_dst and limit are not in one learn: the program counts packets by a translation"
         " without side effects, for which no limit is ever reached."
     ),
-    Excluded.ALG: "Helpers are not in generated cases: their packets need payloads that fit.",
     Excluded.TUNNELS: (
         "No port is a tunnel: tunnel fields other than tun_id, tun_src and tun_dst are neither"
         " matched nor set."

@@ -37,7 +37,9 @@ _NATS: Final = (
         "table=0,priority={p},{ip},actions=ct(table=1,zone={z},nat)",
         "table=1,priority={p},{ip},ct_state=+trk+new,actions=ct(commit,zone={z}{nat}{exec}),output:2",
         "table=1,priority={p}1,{ip},ct_state=+trk+est,actions=resubmit(,2),output:3",
-        "table=1,priority={p}2,{ip},ct_state=+trk+rel,actions=output:4",
+        "table=1,priority={p}2,{ip},ct_state=+trk+rel,actions=ct(commit,zone={z}{nat}),output:4",
+        "table=1,priority={p}3,{ip},nw_proto=6,tp_dst=21,ct_state=+trk+new,"
+        "actions=ct(commit,zone={z}{nat}{exec},alg=ftp),output:2",
     ),
     (
         "table=0,priority={p},{ip},actions=ct(table=1,zone={z},nat)",
@@ -68,6 +70,16 @@ _ENTRIES: Final = (
     "table=2,priority=1,ip,actions=ct(nat,table=3{zone})",
 )
 """The flows of a small firewall, so that connections come about whatever else is drawn."""
+
+
+_HELPED: Final = (
+    "table=1,priority=5,tcp,ct_state=+trk+new,actions=ct(commit,alg=ftp{zone}),output:2",
+    "table=1,priority=6,tcp6,ct_state=+trk+new,actions=ct(commit,alg=ftp{zone}),output:2",
+    "table=1,priority=7,udp,ct_state=+trk+new,actions=ct(commit,alg=tftp{zone}),output:2",
+    "table=1,priority=8,ct_state=+trk+rel,actions=output:4",
+    "table=1,priority=9,tcp,ct_state=+trk+rel+new,actions=ct(commit{zone}),output:4",
+)
+"""The flows of that firewall for FTP and TFTP."""
 
 
 def generate(
@@ -111,6 +123,8 @@ def _flows(dice: Dice, sets: bool) -> tuple[list[str], dict[str, Facts]]:
     gateway = dice.chance(0.65 if dice.conntrack else 0.3)
     entries = 0.3 if dice.wide else 0.75
     lines = [entry.format(zone=zone) for entry in _ENTRIES if dice.chance(entries)]
+    if "alg" not in dice.without and dice.chance(0.3):
+        lines += [entry.format(zone=zone) for entry in _HELPED if dice.chance(0.75)]
     known = {}
     if gateway:
         lines += _gateway(dice)

@@ -244,6 +244,9 @@ def ct(dice: Dice, facts: Facts) -> Drawn:
             parts.append(f"exec({','.join(acts)})")
     if not facts.last_table and dice.chance(0.7) and facts.nested != "bucket":
         parts.append(f"table={_later_table(dice, facts)}")
+    helper = {6: "ftp", 17: "tftp"}.get(facts.proto)
+    if helper is not None and "alg" not in dice.without and dice.chance(0.15):
+        parts.append(f"alg={helper}")
     if dice.chance(0.45):
         nat = _nat(dice, facts, commit)
         if nat:

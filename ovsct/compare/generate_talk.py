@@ -5,200 +5,26 @@ Each talk is a generator of (port, packet line); :func:`draw_shots` lets several
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Final
 
 from ovsct.compare import draw
 from ovsct.compare.case import Shot, frames_of
 from ovsct.compare.draw import Dice
+from ovsct.compare.generate_helpers import ftp, tftp
+from ovsct.compare.generate_tcp import Line, Talk, draw_ends, endpoint, tcp
 from ovsct.packet.build import neighbour
-
-Line = tuple[int, str]
-Talk = Callable[[Dice], Iterator[Line]]
-
-_WRAP: Final = 1 << 32
-
-
-@dataclass(frozen=True, slots=True)
-class Ends:
-    """The two ends of a talk: addresses, ports of the transport and of the bridge, what is around.
-
-    Where addresses are translated, a question is not answered by the address that it went to, nor
-    is the answer sent to the address that it came from: `real_b` is who answers, `seen_a` to whom.
-    """
-
-    a: str
-    b: str
-    sport: int
-    dport: int
-    port_a: int
-    port_b: int
-    seen_a: str
-    real_b: str
-    around: str
-
-    @property
-    def v6(self) -> bool:
-        """Whether it is IPv6."""
-        return ":" in self.a
-
-    def there(self) -> tuple[str, str]:
-        """The addresses of a packet from a to b."""
-        return self.a, self.b
-
-    def back(self) -> tuple[str, str]:
-        """The addresses of an answer."""
-        return self.real_b, self.seen_a
-
-
-def _ends(dice: Dice) -> Ends:
-    v6 = dice.chance(0.3)
-    pool, nat = (draw.V6, draw.NAT_V6) if v6 else (draw.V4, draw.NAT_V4)
-    a, b = dice.pick(pool), dice.pick(pool)
-    around = ""
-    if dice.chance(0.12):
-        around += f" vlan {dice.pick((5, 6, 0x2005))}"
-        if dice.chance(0.4):
-            around += f" vlan {dice.pick((5, 6))}"
-    if dice.chance(0.3):
-        around += f" eth-src {dice.pick(draw.MACS)}"
-    if dice.chance(0.1):
-        around += f" eth-dst {dice.pick(draw.MACS)}"
-    if dice.chance(0.06):
-        around += f" tos {dice.pick((16, 184, 3))}"
-    if dice.chance(0.06):
-        around += f" ttl {dice.pick((1, 2, 255))}"
-    if v6 and dice.chance(0.1):
-        around += " flow-label 74565"
-    if not v6 and dice.chance(0.03):
-        around += " ip-options 01010101"
-    if dice.chance(0.03):
-        around += " pad 60"
-    return Ends(
-        a, b, dice.pick(draw.PORTS), dice.pick(draw.PORTS),
-        1 if dice.chance(0.6) else dice.number(1, 4), 2 if dice.chance(0.6) else dice.number(1, 4),
-        _other(dice, dice.source, a, nat), _other(dice, dice.target, b, nat), around,
-    )  # fmt: skip
-
-
-def _other(dice: Dice, known: dict[int, str], address: str, pool: tuple[str, ...]) -> str:
-    """What translation makes of an address: as the flows say, most of the time."""
-    said = known.get(6 if ":" in address else 4)
-    if said is not None and dice.chance(0.75):
-        return said
-    return dice.pick(pool) if dice.chance(0.08) else address
-
-
-def _at(address: str, port: int) -> str:
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
-
-
-# -- TCP -----------------------------------------------------------------------------------------
-
-
-_ODD_FLAGS: Final = ("none", "SF", "SR", "FPU", "SPU", "P", "R", "RA", "F")
-
-
-class _Tcp:
-    """Both ends of a TCP connection, as far as sequence numbers go."""
-
-    def __init__(self, dice: Dice) -> None:
-        self.dice = dice
-        self.ends = _ends(dice)
-        self.next = [dice.number(0, _WRAP - 1), dice.number(0, _WRAP - 1)]
-        self.window = dice.pick((65535, 1000, 512, 65535))
-        self.scales = dice.pick(
-            (("", ""), (" wscale 7", " wscale 2"), (" wscale 14", ""), ("", ""))
-        )
-        self.last: Line | None = None
-
-    def line(self, side: int, flags: str, size: int = 0, extra: str = "") -> Line:
-        """The next segment of a side (0: a, 1: b); what it uses up is used up."""
-        ends, dice = self.ends, self.dice
-        src, dst = ends.back() if side else ends.there()
-        sport, dport = (ends.dport, ends.sport) if side else (ends.sport, ends.dport)
-        seq, ack = self.next[side], self.next[1 - side]
-        self.next[side] = (seq + size + ("S" in flags) + ("F" in flags)) % _WRAP
-        text = f"tcp {_at(src, sport)} > {_at(dst, dport)} {flags} seq {seq}"
-        if "A" in flags:
-            text += f" ack {ack}"
-        text += f" win {0 if dice.chance(0.02) else self.window}"
-        if "S" in flags:
-            text += self.scales[side] + (" mss 1460" if dice.chance(0.3) else "")
-        if size:
-            text += f" len {size}"
-        self.last = (ends.port_b if side else ends.port_a), text + extra + ends.around
-        return self.last
-
-    def bent(self, side: int) -> Line:
-        """A segment that a good connection would not have here."""
-        dice = self.dice
-        kind = dice.number(0, 7)
-        if kind == 0 and self.last is not None:
-            return self.last
-        if kind == 1:
-            return self.line(side, dice.pick(_ODD_FLAGS))
-        if kind == 2:
-            return self.line(side, "PA", 20, " bad l4")
-        keep = list(self.next)
-        which = side if kind < 6 else 1 - side
-        self.next[which] = (self.next[which] + dice.pick(
-            (1, 1000, 1_000_000, -1, -1000, -70_000, 70_000, 1 << 31)
-        )) % _WRAP  # fmt: skip
-        flags, size = dice.pick((("A", 0), ("PA", 10), ("R", 0), ("RA", 0), ("FA", 0), ("SA", 0)))
-        line = self.line(side, flags, size)
-        if kind != 7:
-            self.next = keep
-        return line
-
-
-def _tcp(dice: Dice) -> Iterator[Line]:
-    talk = _Tcp(dice)
-    bends = 0.25 if dice.chance(0.4) else 0.02
-
-    def good() -> Iterator[tuple[int, str, int]]:
-        if not dice.chance(0.08):
-            yield 0, "S", 0
-            if dice.chance(0.05):
-                yield 1, "S", 0
-            if not dice.chance(0.08):
-                yield 1, "SA", 0
-            yield 0, "A", 0
-        for _ in range(dice.number(0, 6)):
-            side = dice.number(0, 1)
-            yield side, "PA", dice.pick((1, 20, 100))
-            if dice.chance(0.6):
-                yield 1 - side, "A", 0
-        side = dice.number(0, 1)
-        end = dice.number(0, 4)
-        if end <= 1:
-            yield side, "FA", 0
-            yield 1 - side, "A" if end else "FA", 0
-            yield 1 - side if end else side, "FA" if end else "A", 0
-            yield side, "A", 0
-        elif end == 2:
-            yield side, dice.pick(("R", "RA")), 0
-
-    for _ in range(dice.pick((1, 1, 2))):
-        for side, flags, size in good():
-            if dice.chance(bends):
-                yield talk.bent(dice.number(0, 1))
-            line = talk.line(side, flags, size)
-            if not dice.chance(bends * 0.3):  # or it is lost
-                yield line
-
 
 # -- the others ----------------------------------------------------------------------------------
 
 
 def _udp(dice: Dice) -> Iterator[Line]:
-    ends = _ends(dice)
+    ends = draw_ends(dice)
     for _ in range(dice.number(1, 5)):
         back = dice.chance(0.4)
         src, dst = ends.back() if back else ends.there()
         ports = (ends.dport, ends.sport) if back else (ends.sport, ends.dport)
-        text = f"udp {_at(src, ports[0])} > {_at(dst, ports[1])}"
+        text = f"udp {endpoint(src, ports[0])} > {endpoint(dst, ports[1])}"
         if dice.chance(0.4):
             text += f" len {dice.pick((1, 20, 60))}"
         if dice.chance(0.06):
@@ -207,7 +33,7 @@ def _udp(dice: Dice) -> Iterator[Line]:
 
 
 def _icmp(dice: Dice) -> Iterator[Line]:
-    ends = _ends(dice)
+    ends = draw_ends(dice)
     number = dice.pick((7, 8))
     for seq in range(dice.number(1, 3)):
         src, dst = ends.there()
@@ -219,16 +45,53 @@ def _icmp(dice: Dice) -> Iterator[Line]:
 
 
 def _protocol(dice: Dice) -> Iterator[Line]:
-    ends = _ends(dice)
+    ends = draw_ends(dice)
     proto = dice.pick((47, 50, 2, 132, 103))
     for _ in range(dice.number(1, 3)):
         back = dice.chance(0.4)
         src, dst = ends.back() if back else ends.there()
         port = ends.port_b if back else ends.port_a
         if proto == 132:
-            yield port, f"sctp {_at(src, ends.sport)} > {_at(dst, ends.dport)} tag 1{ends.around}"
+            two = f"{endpoint(src, ends.sport)} > {endpoint(dst, ends.dport)}"
+            yield port, f"sctp {two} tag 1{ends.around}"
         else:
             yield port, f"ip {src} > {dst} proto {proto} len {dice.pick((8, 20))}{ends.around}"
+
+
+_CHUNKS: Final = ("01000014" + "00" * 16, "02000018" + "00" * 20, "0a000008" + "00" * 4, "0b000004",
+                  "00030011" + "00" * 16, "03000010" + "00" * 12, "07000008" + "00" * 4,
+                  "08000004", "0e000004", "06000004")  # fmt: skip
+"""INIT, INIT ACK, COOKIE ECHO and ACK, DATA, SACK, SHUTDOWN, its ACK and COMPLETE, ABORT."""
+
+
+def _sctp(dice: Dice) -> Iterator[Line]:
+    ends = draw_ends(dice)
+    for at in range(dice.number(2, 8)):
+        back = bool(at % 2) if dice.chance(0.8) else dice.chance(0.5)
+        src, dst = ends.back() if back else ends.there()
+        ports = (ends.dport, ends.sport) if back else (ends.sport, ends.dport)
+        chunk = _CHUNKS[at] if dice.chance(0.8) else dice.pick(_CHUNKS)
+        two = f"{endpoint(src, ports[0])} > {endpoint(dst, ports[1])}"
+        text = f"sctp {two} tag {int(at > 0)} data {chunk}"
+        yield ends.port_b if back else ends.port_a, text + ends.around
+
+
+def _extended(dice: Dice) -> Iterator[Line]:
+    """IPv6 with extension headers ahead of the transport: hop-by-hop, destination, routing, AH."""
+    a, b = dice.pick(draw.V6), dice.pick(draw.V6)
+    port = dice.number(1, 4)
+    for _ in range(dice.number(1, 3)):
+        text = dice.pick((f"tcp [{a}]:1000 > [{b}]:80 S", f"udp [{a}]:1000 > [{b}]:53 len 8"))
+        frame = frames_of(text)[0]
+        headers, after = b"", frame[20]
+        for kind in dice.random.sample((0, 60, 43, 51), dice.number(1, 2)):
+            # Eight bytes each, but for AH, whose length is in words less two.
+            size = 1 if kind == 51 else 0
+            body = bytes((after, size)) + bytes(10 if kind == 51 else 6)
+            headers, after = body + headers, kind
+        length = (int.from_bytes(frame[18:20], "big") + len(headers)).to_bytes(2, "big")
+        whole = frame[:18] + length + bytes((after,)) + frame[21:54] + headers + frame[54:]
+        yield port, f"hex {whole.hex()}"
 
 
 def _arp(dice: Dice) -> Iterator[Line]:
@@ -252,7 +115,7 @@ def _neighbour(dice: Dice) -> Iterator[Line]:
 
 def _any_line(dice: Dice) -> str:
     """A packet of some talk."""
-    for _, line in dice.pick((_tcp, _icmp))(dice):
+    for _, line in dice.pick((tcp, _icmp))(dice):
         return line
     return next(_udp(dice))[1]
 
@@ -295,7 +158,7 @@ def _strange(dice: Dice) -> Iterator[Line]:
 
 def _fragments(dice: Dice) -> Iterator[Line]:
     """A datagram in two or three pieces: in order or not, whole or not."""
-    ends = _ends(dice)
+    ends = draw_ends(dice)
     src, dst = ends.there()
     sizes = dice.pick(("1480", "1280,1280", "1480,1480"))
     size = 1400 + sum(int(part) for part in sizes.split(","))
@@ -305,7 +168,8 @@ def _fragments(dice: Dice) -> Iterator[Line]:
     if dice.chance(0.3):
         pieces.pop()
     around = ends.around.replace(" pad 60", "")
-    text = f"udp {_at(src, ends.sport)} > {_at(dst, ends.dport)} len {size}{around} frag {sizes}"
+    two = f"{endpoint(src, ends.sport)} > {endpoint(dst, ends.dport)}"
+    text = f"udp {two} len {size}{around} frag {sizes}"
     for piece in pieces:
         yield ends.port_a, f"{text} piece {piece}"
 
@@ -327,8 +191,9 @@ def _error_for(dice: Dice, line: Line) -> Line | None:
 
 
 _TALKS: Final[tuple[tuple[int, int, Talk], ...]] = (
-    (12, 16, _tcp), (6, 6, _udp), (4, 4, _icmp), (2, 1, _protocol), (2, 1, _arp),
+    (12, 16, tcp), (6, 6, _udp), (4, 4, _icmp), (2, 1, _protocol), (2, 1, _arp),
     (2, 1, _neighbour), (2, 0, _labelled), (2, 1, _strange),
+    (2, 3, ftp), (1, 1, tftp), (1, 1, _sctp), (1, 1, _extended),
 )  # fmt: skip
 
 _STEPS: Final = (0.0, 0.001, 0.001, 0.01, 0.1, 0.5, 1.0)
