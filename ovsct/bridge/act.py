@@ -34,6 +34,7 @@ ACTIONS: Final[Handlers] = {
     of.SetMplsTtl: act_fields.set_mpls_ttl,
     of.DecMplsTtl: act_fields.dec_mpls_ttl,
     of.DecTtl: act_fields.dec_ttl,
+    of.DeleteField: act_fields.delete_field,
     of.Encap: act_encap.encap,
     of.Decap: act_encap.decap,
     of.DecNshTtl: act_encap.dec_nsh_ttl,

@@ -14,7 +14,7 @@ from ovsct.bridge.context import Context
 from ovsct.bridge.prereq import has_field, is_ip
 from ovsct.lane import StepKind
 from ovsct.openflow import actions as of
-from ovsct.packet.fields import FRAG_LATER, SLOTS, VLAN_PRESENT, Stage
+from ovsct.packet.fields import FRAG_LATER, PRESENT_BIT, SLOTS, VLAN_PRESENT, Field, Stage
 from ovsct.packet.packet import ETH_IPV4, ETH_IPV6, ETH_VLAN, MPLS_TYPES
 
 Rest = Sequence[of.Action]
@@ -57,7 +57,26 @@ def set_field(ctx: Context, action: of.SetField, _last: bool, _rest: Rest) -> No
     ctx.look(mask)
     if action.field.name in _LOOKS_AT_PROTO or action.spelled in _MOD_LOOKS_AT_PROTO:
         ctx.look(_PROTO.mask)
+    present = PRESENT_BIT.get(action.field.name)
+    if present is not None:
+        mask &= _bytes_of(ctx, action.field)
+        if mask:
+            ctx.flow = (ctx.flow & ~mask) | (action.key_value & mask) | present
+        return
     ctx.flow = (ctx.flow & ~mask) | action.key_value
+
+
+def _bytes_of(ctx: Context, field: Field) -> int:
+    """The bits of a Geneve option that it has here; what a bucket sets is held to them only now."""
+    option = ctx.bridge.tlv_map.get(int(field.name.removeprefix("tun_metadata")))
+    return 0 if option is None else ((1 << 8 * option.length) - 1) << field.shift
+
+
+def delete_field(ctx: Context, action: of.DeleteField, _last: bool, _rest: Rest) -> None:
+    """delete_field: the option is not there any more; its bytes are, for what writes parts of it
+    (OVS ``tun_metadata_delete()``).
+    """
+    ctx.flow &= ~PRESENT_BIT[action.field.name]
 
 
 def _set_vlan(ctx: Context, action: of.SetField) -> None:
@@ -94,7 +113,7 @@ def write(ctx: Context, dst: of.Subfield, value: int) -> None:
         whole = (1 << dst.width) - 1
         field_value = (value & whole) << dst.low
         _set_vlan(ctx, of.SetField(dst.field, field_value, whole << dst.low))
-    else:
+    elif dst.field.name not in PRESENT_BIT or dst.mask & _bytes_of(ctx, dst.field):
         ctx.flow = dst.put(ctx.flow, value)
 
 

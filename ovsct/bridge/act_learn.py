@@ -18,7 +18,7 @@ from ovsct.openflow.flow import Flow
 from ovsct.openflow.match import Match
 from ovsct.openflow.text.flow_text import format_flow
 from ovsct.openflow.text.names import bits_of, whole_mask
-from ovsct.packet.fields import SLOTS
+from ovsct.packet.fields import PRESENT_BIT, SLOTS
 
 Rest = Sequence[of.Action]
 
@@ -43,8 +43,9 @@ def learned_flow(action: of.Learn, key: int) -> Flow:
             bits = ((1 << dst.width) - 1) << dst.low & whole_mask(dst.field)
             actions.append(of.SetField(dst.field, number << dst.low & bits, bits, "load"))
         elif _can_be_matched(dst):
-            value = value & ~dst.mask | number << dst.shift & dst.mask
-            mask |= dst.mask
+            present = PRESENT_BIT.get(dst.field.name, 0)
+            value = value & ~dst.mask | number << dst.shift & dst.mask | present
+            mask |= dst.mask | present
     return Flow(
         table=action.table,
         priority=action.priority,

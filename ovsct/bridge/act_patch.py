@@ -41,7 +41,7 @@ def through_patch_port(ctx: Context, peer: Bridge, port: int, last: bool) -> Non
     looked_at_tunnel = ctx.mask & _TUNNEL
     ctx.note(StepKind.NOTE, f"bridge {peer.name}, port {port}")
     ctx.bridge = peer
-    ctx.flow = _IN_PORT.put(flow & ~_BEGINS_ANEW, port)
+    ctx.flow = _IN_PORT.put(flow ^ (flow & _BEGINS_ANEW), port)
     ctx.flow = SLOTS["actset_output"].put(ctx.flow, OFPP_UNSET)
     ctx.stack, ctx.action_set = [], []
     ctx.in_bucket = False
@@ -49,7 +49,7 @@ def through_patch_port(ctx: Context, peer: Bridge, port: int, last: bool) -> Non
     if peer.may_receive(port, SLOTS["dl_dst"].get(ctx.flow)):
         go_to_table(ctx, port, 0, honor_miss=True, last=last, walk=clone_actions)
         finish(ctx)
-    ctx.unlook(_TUNNEL & ~looked_at_tunnel)
+    ctx.unlook(ctx.mask & _TUNNEL & ~looked_at_tunnel)
     for learned, instead in ctx.hidden.items():
         hidden[learned] = hidden.get(id(instead), instead)
     ctx.hidden = hidden

@@ -13,6 +13,7 @@ from ovsct.bridge.recirculate import RecircIds
 from ovsct.errors import InputError
 from ovsct.openflow.actions import OFPP_LOCAL
 from ovsct.openflow.flow import Flow
+from ovsct.openflow.tlv import TlvMap, fit_flow
 
 if TYPE_CHECKING:
     from ovsct.openflow.group import Group
@@ -37,6 +38,7 @@ class Bridge:
         frag_mode: ``normal``, ``drop`` or ``nx-match`` (``ovs-ofctl set-frags``).
         zone_timeouts: names of timeout policies by conntrack zone.
         limits: how many flows tables hold, and whether they evict.
+        tlv_map: the Geneve options that tun_metadata0 to 63 are (``ovs-ofctl add-tlv-map``).
 
     Of `meters` one that is gone leaves a None. `ports_down` holds ports without a link (see
     :meth:`set_port_state`), `deaf`, `deaf_to_stp`, `mute` and `not_flooded` those that do not do
@@ -60,6 +62,7 @@ class Bridge:
         frag_mode: str = "normal",
         zone_timeouts: Mapping[int, str] | None = None,
         limits: Mapping[int, Limit] | None = None,
+        tlv_map: TlvMap | None = None,
     ) -> None:
         if frag_mode not in FRAG_MODES:
             raise InputError(
@@ -70,6 +73,7 @@ class Bridge:
         self._outputs = frozenset((*self.ports, OFPP_LOCAL))
         self.frag_mode = frag_mode
         self.zone_timeouts: dict[int, str] = dict(zone_timeouts or {})
+        self.tlv_map: TlvMap = dict(tlv_map or {})
         self.changes = Changes()
         self.flow_tables = FlowTables(self.changes)
         self.tables = self.flow_tables.tables
@@ -104,10 +108,11 @@ class Bridge:
         """Add a flow, in place of one with the same match and priority if there is one.
 
         Raises:
-            InputError: it overlaps another and asks not to (``check_overlap``), or its table is
-                full.
+            InputError: it overlaps another and asks not to (``check_overlap``), its table is full,
+                or it names a Geneve option that is not mapped.
         """
         tables = self.flow_tables
+        flow = fit_flow(flow, self.tlv_map)
         if "check_overlap" in flow.flags and tables.overlaps(flow):
             raise InputError(
                 "the flow overlaps another (OFPFMFC_OVERLAP)", file=flow.file, line=flow.line,

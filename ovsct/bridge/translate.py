@@ -26,6 +26,7 @@ from ovsct.openflow.actions import OFPP_UNSET, Action
 from ovsct.packet.fields import (
     DATAPATH_MASK,
     FRAG_LATER,
+    OPENFLOW_MASK,
     SLOTS,
     VLAN_PRESENT,
 )
@@ -83,7 +84,8 @@ def translate(
     ctx.flow = _IN_PORT.put(key, in_port)
     ctx.orig_priority = SLOTS["skb_priority"].get(key)
     ctx.flow = SLOTS["actset_output"].put(ctx.flow, OFPP_UNSET)
-    ctx.base = ctx.flow & ~_TUNNEL_MASK
+    # Not "& ~": the mask reaches far beyond what keys usually have.
+    ctx.base = ctx.flow ^ (ctx.flow & _TUNNEL_MASK)
     ctx.entry_port = _IN_PORT.get(key)
     always = _IN_PORT.mask | _DL_TYPE.mask | _RECIRC.mask | SLOTS["packet_type"].mask
     if is_ip(key):
@@ -128,7 +130,7 @@ def _run(ctx: Context) -> Drop | None:
         ctx.was_mpls = False
         if not state.conntracked:
             ctx.clear_conntrack()
-        ctx.flow = (ctx.flow & ~FROZEN_METADATA) | state.metadata
+        ctx.flow = (ctx.flow ^ (ctx.flow & FROZEN_METADATA)) | state.metadata
         ctx.stack = list(state.stack)
         ctx.action_set = list(state.action_set)
         actions = state.actions
@@ -161,7 +163,7 @@ _CT_TRACKED: Final = 0x20 << SLOTS["ct_state"].shift
 
 def _finish_mask(ctx: Context) -> None:
     """OVS ``xlate_wc_finish()``: what a datapath flow cannot or need not match."""
-    ctx.unlook(~DATAPATH_MASK & ctx.mask)
+    ctx.unlook(ctx.mask & OPENFLOW_MASK)
     key = ctx.upcall
     dl_type = _DL_TYPE.get(key)
     if not is_ethernet(key):

@@ -53,8 +53,8 @@ class Case:
 
     `bridges` are several bridges in one datapath, each with its own; `flows` and `groups` are empty
     then, and `ports` the datapath's numbers of all their ports. `fragments` is the mode of
-    ``ovs-ofctl set-frags``, `flow_tables` are limits of tables (ovsct/bridge/eviction.py); `title`
-    says where the case is from.
+    ``ovs-ofctl set-frags``, `tlv_map` what its add-tlv-map takes, `flow_tables` are limits of tables
+    (ovsct/bridge/eviction.py); `title` says where the case is from.
     """
 
     flows: tuple[str, ...]
@@ -63,6 +63,7 @@ class Case:
     meters: tuple[str, ...] = ()
     ports: tuple[int, ...] = (1, 2, 3, 4)
     fragments: str = "normal"
+    tlv_map: str = ""
     title: str = "a case"
     bridges: tuple[BridgeCase, ...] = ()
     flow_tables: tuple[str, ...] = ()

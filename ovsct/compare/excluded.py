@@ -80,8 +80,8 @@ REASONS: Final[dict[Excluded, str]] = {
         " only, nothing here makes a hash, and all packets are Ethernet."
     ),
     Excluded.TESTED_APART: (
-        "delete_field and controller(pause) have tests of their own, and so have encap and decap"
-        " with NSH, since some orders of them kill ovs-vswitchd 3.1."
+        "Geneve options with delete_field, and controller(pause), have tests of their own, and so"
+        " have encap and decap with NSH, since some orders of them kill ovs-vswitchd 3.1."
     ),
     Excluded.NOT_MODELLED: (
         "UnrollXlate stands inside frozen actions only and has no words."
@@ -97,7 +97,8 @@ FIELDS: Final[dict[str, Excluded]] = {
         Excluded.TUNNELS,
     ),
     **dict.fromkeys(
-        (name for name in REGISTRY if name.startswith("nsh_")), Excluded.TESTED_APART
+        (name for name in REGISTRY if name.startswith(("nsh_", "tun_metadata"))),
+        Excluded.TESTED_APART,
     ),
     "in_port_oxm": Excluded.VERSION_OF_OPENFLOW,
     "skb_priority": Excluded.RECIRC_FIELDS,

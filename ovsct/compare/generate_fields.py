@@ -198,7 +198,7 @@ def _readable(writable: bool) -> tuple[Readable, ...]:
             field.name, 12 if field.name == "vlan_vid" else field.wire_width, _WHEN[field.prereq]
         )
         for field in FIELDS.values()
-        if field.name not in _NOT_READ
+        if field.name not in _NOT_READ and not field.name.startswith("tun_metadata")
         and not (writable and (not field.writable or field.name.startswith(("ct_", "tun_"))))
         and not (writable and field.name in ("vlan_vid", "dl_vlan", "dl_vlan_pcp", "eth_type"))
     )

@@ -33,6 +33,7 @@ from ovsct.openflow.meter import Meter
 from ovsct.openflow.text.flow_text import read_flows
 from ovsct.openflow.text.group_text import read_groups
 from ovsct.openflow.text.meter_text import read_meters
+from ovsct.openflow.tlv import read_mappings, with_mappings
 from ovsct.oracle.ofctl import Refused
 from ovsct.oracle.real_bridges import BridgeText
 from ovsct.oracle.real_ovs import Options, RealOvs, comparable
@@ -147,7 +148,7 @@ class Verifier:
         bridge, refusal = _read(case)
         options = Options(
             vsctl=_VSCTL, flow_tables=case.flow_tables, fragments=case.fragments,
-            meters=case.meters,
+            meters=case.meters, tlv_map=case.tlv_map,
         )  # fmt: skip
         try:
             texts = [BridgeText(each.plan, each.flows, each.groups) for each in case.all_bridges()]
@@ -208,6 +209,7 @@ def _configured(case: Case) -> _Configured:
 def _read(case: Case) -> tuple[Bridge | None, InputError | None]:
     """The (first) bridge as the model has it, or why it refuses flows, groups or meters."""
     made = []
+    options = with_mappings({}, read_mappings(case.tlv_map))
     for each in case.all_bridges():
         alone = replace(case, flows=each.flows, groups=each.groups)
         flows, groups, meters, refusal = read_case(alone)
@@ -218,6 +220,7 @@ def _read(case: Case) -> tuple[Bridge | None, InputError | None]:
                 Bridge(
                     each.plan.numbers, flows, groups, meters=meters, name=each.plan.name,
                     frag_mode=case.fragments, limits=read_limits(case.flow_tables),
+                    tlv_map=options,
                 )
             )  # fmt: skip
         except InputError as error:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from ovsct.openflow.hashes import HashFields
-from ovsct.packet.fields import SLOTS, Field
+from ovsct.packet.fields import PRESENT_BIT, SLOTS, Field
 
 Span: TypeAlias = tuple[int, int]
 NOWHERE: Final[Span] = (0, 0)
@@ -86,8 +86,10 @@ class Subfield:
     def put(self, key: int, value: int) -> int:
         """`key` with these bits set to the low bits of `value`."""
         mask = self.mask
-        stays = ~self.field.mask if self.field.name in _READS_AS_ZERO else ~mask
-        return (key & stays) | ((value << self.shift) & mask)
+        field = self.field
+        stays = ~field.mask if field.name in _READS_AS_ZERO else ~mask
+        # An option that is written to is there.
+        return (key & stays) | ((value << self.shift) & mask) | PRESENT_BIT.get(field.name, 0)
 
     @property
     def whole(self) -> bool:
@@ -308,6 +310,13 @@ class Decap(Action):
 
 
 @dataclass(frozen=True, slots=True)
+class DeleteField(Action):
+    """``delete_field:FIELD``: the packet has that Geneve option no more."""
+
+    field: Field
+
+
+@dataclass(frozen=True, slots=True)
 class DecNshTtl(Action):
     """``dec_nsh_ttl``."""
 
@@ -525,9 +534,3 @@ class DebugRecirc(Action):
 @dataclass(frozen=True, slots=True)
 class DebugSlow(Action):
     """``debug_slow``: have every such packet handled by vswitchd."""
-
-
-NOT_MODELLED: Final[dict[str, str]] = {
-    "delete_field": "Geneve options, the only fields that can be deleted",
-}
-"""Actions of ovs-actions(7) that are known and not modelled: naming one is an error saying so."""

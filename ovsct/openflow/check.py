@@ -411,7 +411,7 @@ def verify(actions: tuple[Action, ...], outer: str | None = None) -> None:
 _NOT_IN_A_SET: Final = (
     ofp.OutputField, ofp.StackPush, ofp.StackPop, ofp.Clone, ofp.Note, ofp.Exit, ofp.Enqueue,
     ofp.PopQueue, ofp.CheckPktLarger, ofp.Conjunction, ofp.Learn, ofp.Multipath, ofp.Bundle,
-    ofp.FinTimeout, ofp.Sample, ofp.DebugRecirc, ofp.DebugSlow,
+    ofp.FinTimeout, ofp.Sample, ofp.DebugRecirc, ofp.DebugSlow, ofp.DeleteField,
 )  # fmt: skip
 
 

@@ -46,13 +46,23 @@ class RealBridge:
         self.ofctl = Ofctl(program, name)
         self._controller = PacketIns(program.management(name), controller_id)
         self._fragments = "normal"
+        self._tlv_map = ""
 
-    def set_up(self, text: BridgeText, meters: Sequence[str], fragments: str) -> None:
-        """Have these flows, groups and meters, and this mode of fragments.
+    def set_up(
+        self, text: BridgeText, meters: Sequence[str], fragments: str, tlv_map: str = ""
+    ) -> None:
+        """Have these flows, groups and meters, this mode of fragments, and this map of options.
 
         Raises:
             Refused: a line was refused.
         """
+        if tlv_map != self._tlv_map:
+            # An option that a flow names cannot be taken from the map.
+            self.ofctl.replace(Text("flows", ()), Text("groups", ()), Text("meters", ()))
+            self.ofctl.command("del-tlv-map")
+            self._tlv_map = tlv_map
+            if tlv_map:
+                self.ofctl.command("add-tlv-map", tlv_map)
         self.ofctl.replace(
             Text(text.flows_name, text.flows),
             Text(text.groups_name, text.groups),

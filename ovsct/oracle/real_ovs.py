@@ -92,14 +92,15 @@ class Options:
     """How the bridge is set up besides its flows.
 
     `fragments` is the mode of ``ovs-ofctl set-frags``, `meters` are lines as ``ovs-ofctl
-    add-meter`` takes them, `controller_id` is the controller whose packet-ins are taken, and
-    `vsctl` holds further ovs-vsctl commands, each a sequence of its words, run once at the start
-    (zones' timeout policies, mirrors). `flow_tables` are limits of tables as
-    :func:`ovsct.bridge.eviction.read_limit` reads them, for every bridge.
+    add-meter`` takes them, `tlv_map` is what its add-tlv-map takes, `controller_id` is the
+    controller whose packet-ins are taken, and `vsctl` holds further ovs-vsctl commands, each a
+    sequence of its words, run once at the start (zones' timeout policies, mirrors). `flow_tables`
+    are limits of tables as :func:`ovsct.bridge.eviction.read_limit` reads them, for every bridge.
     """
 
     fragments: str = "normal"
     meters: Sequence[str] = ()
+    tlv_map: str = ""
     controller_id: int = 0
     vsctl: Sequence[Sequence[str]] = ()
     flow_tables: Sequence[str] = ()
@@ -311,7 +312,7 @@ class RealOvs:
 
     def _set_up(self, texts: Sequence[BridgeText], options: Options) -> None:
         for bridge, text in zip(self._bridges, texts, strict=True):
-            bridge.set_up(text, options.meters, options.fragments)
+            bridge.set_up(text, options.meters, options.fragments, options.tlv_map)
 
     def add_flows(self, lines: Sequence[str], name: str = "flows") -> None:
         """Change flows of the first bridge while the case runs, as ``ovs-ofctl add-flows`` does.

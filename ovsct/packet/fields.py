@@ -56,6 +56,9 @@ class Slot:
         return (key & ~self.mask) | (value << self.shift)
 
 
+TUN_OPTIONS: Final = 64
+"""How many Geneve options can be fields: tun_metadata0 to 63."""
+
 # Low end first. The order inside the first group is that of the headers on the wire, so that a
 # parser can move whole runs of bytes: eth_dst..dl_type is an Ethernet header, nw_src..nw_dst and
 # tp_src..tp_dst are as in IPv4 and TCP, and dl_type..nw_proto is all that conntrack hashes.
@@ -139,6 +142,9 @@ _LAYOUT: Final = (
     ("nsh_mdtype", 8, Stage.L4),
     ("nsh_ttl", 8, Stage.L4),
     ("nsh_flags", 8, Stage.L4),
+    # Geneve options, each of the 124 bytes that it can have, and which of them are there.
+    ("tun_present", TUN_OPTIONS, Stage.METADATA),
+    *((f"tun_metadata{n}", 992, Stage.METADATA) for n in range(TUN_OPTIONS)),
 )
 
 
@@ -155,11 +161,14 @@ SLOTS: Final[dict[str, Slot]] = {slot.name: slot for slot in _place()}
 KEY_BITS: Final = sum(slot.width for slot in SLOTS.values())
 """Width of a whole OpenFlow key."""
 
-DATAPATH_MASK: Final = sum(
+OPENFLOW_MASK: Final = sum(
     slot.mask
     for name, slot in SLOTS.items()
-    if not name.startswith("reg") and name not in ("metadata", "conj_id", "actset_output")
+    if name.startswith("reg") or name in ("metadata", "conj_id", "actset_output")
 )
+"""The bits that OpenFlow tables see and datapaths do not: registers, metadata and their like."""
+
+DATAPATH_MASK: Final = ((1 << KEY_BITS) - 1) & ~OPENFLOW_MASK
 """The bits that a datapath key can have: no registers, metadata or other OpenFlow-only state."""
 
 
@@ -333,6 +342,8 @@ _ROWS: Final = (
     # OVS prints these two without "tun_", and cannot read that itself.
     _field("tun_gtpu_flags", 8, _H, flags="m", aka="gtpu_flags", dp="tunnel.gtpu"),
     _field("tun_gtpu_msgtype", 8, _D, flags="m", aka="gtpu_msgtype", dp="tunnel.gtpu"),
+    *(_field(f"tun_metadata{n}", 992, _H, nx=40 + n, dp="tunnel.geneve")
+      for n in range(TUN_OPTIONS)),
     _field("in_port", 32, Format.PORT, nxm=0, flags="w", dp="in_port.", wire=16),
     _field("in_port_oxm", 32, Format.PORT, slot="in_port", oxm=0, flags="w"),
     _field("actset_output", 32, Format.PORT, oxm=43, flags=""),
@@ -446,10 +457,18 @@ VALUE_IS_MASK: Final = frozenset(
 """Fields of which OVS takes the value for the mask, too: a match on 2 takes 3 for an answer, one on
 0 takes anything (lib/match.c match_set_tun_erspan_ver_masked() and its kin)."""
 
-UNSUPPORTED: Final[dict[str, str]] = {
-    **dict.fromkeys((f"tun_metadata{n}" for n in range(64)), "Geneve options"),
+TUN_PRESENT: Final = tuple(1 << SLOTS["tun_present"].shift + n for n in range(TUN_OPTIONS))
+"""For each Geneve option the bit of the key that says that the packet has it."""
+
+PRESENT_BIT: Final[dict[str, int]] = {
+    f"tun_metadata{n}": bit for n, bit in enumerate(TUN_PRESENT)
 }
-"""Fields of ovs-fields(7) that are not modelled: naming one is an error that says so."""
+"""The same by the name of the field."""
+
+TUN_METADATA_MASK: Final = SLOTS["tun_present"].mask | sum(
+    SLOTS[name].mask for name in PRESENT_BIT
+)
+"""All Geneve options, and which of them are there."""
 
 # Bits of ct_state: OVS lib/packets.h CS_STATES.
 CT_NEW: Final = 0x01

@@ -159,6 +159,8 @@ icmp6,icmp_type=136,nd_reserved=5,nd_options_type=2
 tun_erspan_ver=2,tun_erspan_dir=1,tun_erspan_hwid=0x7
 tun_erspan_ver=1,tun_erspan_idx=0x5
 tun_erspan_ver=3/0x2
+tun_metadata0=0x5,tun_metadata1=0,tun_metadata63
+tun_metadata2=0x1200/0xff00,tun_metadata3=0x30/0xf0
 dl_type=0x894f,nsh_flags=2/3,nsh_ttl=63,nsh_mdtype=1,nsh_np=3,nsh_spi=0x1234,nsh_si=255
 dl_type=0x894f,nsh_mdtype=1,nsh_c1=0x11223344,nsh_c2=0/0xff,nsh_c3=0,nshc4=1
 dl_type=0x894f,nsp=0x123456,nsi=254
@@ -325,6 +327,9 @@ output:1,output:2,goto_table:253
 mod_vlan_vid:1,strip_vlan
 push_mpls:0x8847,set_mpls_ttl:3
 push_mpls:0x8847,set_mpls_label:77,set_mpls_tc:5
+set_field:0x11223344->tun_metadata0,set_field:0x1/0xff->tun_metadata1,set_field:0->tun_metadata2
+move:NXM_NX_TUN_METADATA0[0..15]->NXM_NX_REG0[0..15],push:tun_metadata3[0..31],delete_field:tun_metadata0
+load:5->NXM_NX_TUN_METADATA1[8..15]
 encap(ethernet)
 encap(nsh),encap(mpls)
 encap(nsh(md_type=1)),set_field:0x1234->nsh_spi,encap(ethernet)

@@ -83,7 +83,10 @@ def switch() -> Iterator[Switch]:
             "add-br", "br0", "--", "set", "bridge", "br0", "datapath-type=dummy",
             "fail-mode=secure", f"protocols={','.join(VERSIONS)}",
         )  # fmt: skip
-        yield Switch(program)
+        switch = Switch(program)
+        options = (f"{{class=1,type={n},len=4}}->tun_metadata{n}" for n in (0, 1, 2, 3, 4, 63))
+        switch.ofctl("add-tlv-map", ",".join(options))
+        yield switch
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -196,6 +196,7 @@ _FORMATS: Final[dict[type[Action], Callable[[Any], str]]] = {
     ofp.PopMpls: lambda a: f"pop_mpls:0x{a.ethertype:04x}",
     ofp.DecTtl: _dec_ttl,
     ofp.SetMplsTtl: lambda a: f"set_mpls_ttl({a.ttl})",
+    ofp.DeleteField: lambda a: f"delete_field:{a.field.name}",
     ofp.Encap: format_encap,
     ofp.Decap: format_decap,
     ofp.DecNshTtl: lambda _: "dec_nsh_ttl",

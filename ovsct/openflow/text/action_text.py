@@ -18,6 +18,7 @@ from ovsct.openflow.actions import Action, Span, Subfield
 from ovsct.openflow.text.argument import (
     Reader,
     at_value,
+    read_field_name,
     read_number,
     read_port,
     table_number,
@@ -39,6 +40,7 @@ from ovsct.openflow.text.names import BY_NAME, BY_WIRE_NAME
 from ovsct.openflow.text.nat_text import read_nat
 from ovsct.openflow.text.set_text import SETTERS
 from ovsct.openflow.text.values import NO_PORTS, Ports, integer, port
+from ovsct.packet.fields import PRESENT_BIT
 
 MAX_DEPTH: Final = 100
 """How deep actions may be nested (OVS: MAX_OFPACT_PARSE_DEPTH)."""
@@ -177,6 +179,15 @@ def _push_vlan(_: Reader, item: Item) -> Action:
     if tpid not in (0x8100, 0x88A8):
         raise wrong("this is not the Ethernet type of a VLAN tag", item, "0x8100 or 0x88a8")
     return ofp.PushVlan(tpid, span=item.span)
+
+
+def _delete_field(_: Reader, item: Item) -> Action:
+    field = read_field_name(item.value, item.value_start)
+    if field.name not in PRESENT_BIT:
+        raise wrong(
+            "only Geneve options can be deleted (OFPBAC_BAD_ARGUMENT)", item, "tun_metadata0 to 63"
+        )
+    return ofp.DeleteField(field, span=item.span)
 
 
 def _push_mpls(reader: Reader, item: Item) -> Action:
@@ -369,6 +380,7 @@ _ACTIONS: Final[dict[str, Callable[[Reader, Item], Action]]] = {
     "push_mpls": _push_mpls,
     "pop_mpls": _numbered(lambda n, s: ofp.PopMpls(n, span=s), 0xFFFF, "Ethernet type"),
     "dec_ttl": _dec_ttl,
+    "delete_field": _delete_field,
     "encap": read_encap,
     "decap": read_decap,
     "dec_nsh_ttl": _plain(lambda s: ofp.DecNshTtl(span=s)),
@@ -400,7 +412,7 @@ _ACTIONS: Final[dict[str, Callable[[Reader, Item], Action]]] = {
     "goto_table": _goto_table,
 }
 
-ACTION_NAMES: Final = (*_ACTIONS, *ofp.NOT_MODELLED, "drop")
+ACTION_NAMES: Final = (*_ACTIONS, "drop")
 
 
 def _one(reader: Reader, item: Item) -> Action:
@@ -408,12 +420,6 @@ def _one(reader: Reader, item: Item) -> Action:
     function = _ACTIONS.get(word)
     if function is not None:
         return function(reader, item)
-    if word in ofp.NOT_MODELLED:
-        raise InputError(
-            f"this action is not modelled: {ofp.NOT_MODELLED[word]}",
-            column=item.start + 1,
-            token=item.key,
-        )
     if word == "apply_actions":
         raise InputError(
             "actions are applied without saying so",

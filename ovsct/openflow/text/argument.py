@@ -9,8 +9,7 @@ from typing import NamedTuple
 from ovsct.errors import InputError
 from ovsct.openflow.actions import Subfield
 from ovsct.openflow.text.lexer import Item, nearest
-from ovsct.openflow.text.match_text import unknown_field
-from ovsct.openflow.text.names import BY_NAME, BY_WIRE_NAME, UNMODELLED, bits_of
+from ovsct.openflow.text.names import BY_NAME, BY_WIRE_NAME, bits_of
 from ovsct.openflow.text.values import NO_PORTS, Ports, integer, port
 from ovsct.packet.fields import Field
 
@@ -92,8 +91,6 @@ def read_field_name(name: str, start: int) -> Field:
     plain = name[:-2] if name.endswith("_W") else name
     field = BY_WIRE_NAME.get(plain) or BY_NAME.get(name)
     if field is None:
-        if plain in UNMODELLED:
-            raise unknown_field(plain, start)
         raise InputError(
             "there is no such field",
             column=start + 1,

@@ -20,7 +20,7 @@ from ovsct.openflow.text.action_text import read_actions
 from ovsct.openflow.text.argument import table_number
 from ovsct.openflow.text.lexer import Item, items, nearest, with_token
 from ovsct.openflow.text.match_text import PROTOCOLS, MatchBuilder, format_match, unknown_field
-from ovsct.openflow.text.names import BY_NAME, BY_WIRE_NAME, UNMODELLED
+from ovsct.openflow.text.names import BY_NAME, BY_WIRE_NAME
 from ovsct.openflow.text.values import NO_PORTS, Ports, integer
 from ovsct.packet.fields import FIELDS
 
@@ -87,7 +87,7 @@ _NOT_FOR_ADD: Final = {
 def _unknown_word(item: Item) -> InputError:
     if item.key in _NOT_FOR_ADD:
         return InputError(_NOT_FOR_ADD[item.key], column=item.start + 1, token=item.key)
-    if item.key in BY_WIRE_NAME or item.key in UNMODELLED:
+    if item.key in BY_WIRE_NAME:
         return unknown_field(item.key, item.start)
     known = [*BY_NAME, *PROTOCOLS, *_SETTINGS, *_STATISTICS, *FLAG_NAMES, "eth"]
     return InputError(

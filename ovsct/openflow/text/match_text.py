@@ -14,7 +14,7 @@ from ovsct.errors import InputError
 from ovsct.openflow.actions import Span
 from ovsct.openflow.match import Match, without_ethernet
 from ovsct.openflow.text.lexer import Item, nearest
-from ovsct.openflow.text.names import BY_NAME, BY_WIRE_NAME, UNMODELLED, bits_of
+from ovsct.openflow.text.names import BY_NAME, BY_WIRE_NAME, bits_of
 from ovsct.openflow.text.values import (
     NO_PORTS,
     TUN_FLAG_NAMES,
@@ -30,6 +30,7 @@ from ovsct.openflow.text.values import (
 from ovsct.packet.fields import (
     CT_STATE_NAMES,
     FIELDS,
+    PRESENT_BIT,
     SLOTS,
     TCP_FLAG_NAMES,
     VALUE_IS_MASK,
@@ -195,7 +196,8 @@ class MatchBuilder:
         except InputError as error:
             raise error.at(column=item.value_start + 1) from None
         shift = field.shift + low
-        self._put(ones << shift, value << shift, ones << shift, item)
+        present = PRESENT_BIT.get(field.name, 0)
+        self._put(ones << shift | present, value << shift | present, ones << shift | present, item)
 
     def _dl_vlan(self, _: Field, value: int, mask: int, item: Item) -> None:
         if not mask:
@@ -249,6 +251,19 @@ class MatchBuilder:
         value &= mask
         self._put(field.mask, value << field.shift, value << field.shift, item)
 
+    def _option(self, field: Field, value: int, mask: int, item: Item) -> None:
+        """A Geneve option, which is there then; without a value, whatever it says."""
+        present = PRESENT_BIT[field.name]
+        if self.mask & present:
+            raise InputError(f"{field.name} stands here twice", column=item.start + 1,
+                             token=item.key)  # fmt: skip
+        self._put(
+            field.mask | present,
+            (value & mask) << field.shift | present,
+            mask << field.shift | present,
+            item,
+        )
+
     def _nw_tos(self, field: Field, value: int, mask: int, item: Item) -> None:
         if value & 3:
             raise InputError(
@@ -274,15 +289,12 @@ _SPECIAL: Final[dict[str, Callable[[MatchBuilder, Field, int, int, Item], None]]
     "vlan_pcp": MatchBuilder._vlan_pcp,
     "nw_tos": MatchBuilder._nw_tos,
     **dict.fromkeys(VALUE_IS_MASK, MatchBuilder._own_mask),
+    **dict.fromkeys(PRESENT_BIT, MatchBuilder._option),
 }
 
 
 def unknown_field(name: str, start: int) -> InputError:
     """The error for a word that names no field, at column `start` (from 0)."""
-    if name in UNMODELLED:
-        return InputError(
-            f"{name} is not modelled: {UNMODELLED[name]}", column=start + 1, token=name
-        )
     if name in BY_WIRE_NAME:
         return InputError(
             "a name like this needs brackets in a match",
@@ -409,6 +421,17 @@ def _protocol_word(dl_type: int | None, nw_proto: int | None) -> tuple[str | Non
     return _SHORTHANDS.get((dl_type, None)), False
 
 
+def _options(view: _View) -> Iterator[str]:
+    """Geneve options: a mask that fills its bytes is not told from none (lib/tun-metadata.c)."""
+    for name, present in PRESENT_BIT.items():
+        if view.mask & present:
+            value, mask = view.slot(name)
+            text = f"{name}={hexadecimal(value)}" if mask else name
+            size = 8 * ((max(mask, value).bit_length() + 7) // 8)
+            whole = mask in (SLOTS[name].ones, (1 << size) - 1)
+            yield text if whole or not mask else f"{text}/{hexadecimal(mask)}"
+
+
 def _inner_headers(view: _View) -> Iterator[str]:
     """ERSPAN and GTP-U, of which OVS prints values without masks, some only for one version."""
     version = view.slot("tun_erspan_ver")[0]
@@ -440,6 +463,8 @@ def _registers(view: _View) -> Iterator[str]:
     value, mask = view.slot("tun_flags")
     if mask:
         yield _flag_set("tun_flags", value, mask, TUN_FLAG_NAMES, 0)
+    if view.slot("tun_present")[1]:
+        yield from _options(view)
     yield from view.plain(_hex, "metadata")
     port, mask = view.slot("in_port")
     if mask:

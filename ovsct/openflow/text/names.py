@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ovsct.packet.fields import FIELDS, UNSUPPORTED, Field
+from ovsct.packet.fields import FIELDS, TUN_OPTIONS, Field
 
 _WIRE_NAMES: Final = """
 dp_hash NXM_NX_DP_HASH NXOXM_ET_DP_HASH
@@ -104,6 +104,8 @@ def _wire_names() -> dict[str, tuple[str, ...]]:
     table = {row.split()[0]: tuple(row.split()[1:]) for row in _WIRE_NAMES.split("\n") if row}
     for n in range(16):
         table[f"reg{n}"] = (f"NXM_NX_REG{n}",)
+    for n in range(TUN_OPTIONS):
+        table[f"tun_metadata{n}"] = (f"NXM_NX_TUN_METADATA{n}",)
     for n in range(8):
         table[f"xreg{n}"] = (f"OXM_OF_PKT_REG{n}",)
     for n in range(4):
@@ -130,13 +132,6 @@ BY_WIRE_NAME: Final[dict[str, Field]] = {
     name: FIELDS[field] for field, names in WIRE_NAMES.items() for name in names
 }
 """Fields by their NXM and OXM names."""
-
-UNMODELLED: Final[dict[str, str]] = {
-    **UNSUPPORTED,
-    **{f"NXM_NX_{name.upper()}": why for name, why in UNSUPPORTED.items() if "metadata" in name},
-}
-"""Names of fields that OVS knows and that are not modelled, and what they belong to."""
-
 
 def printed_name(field: Field) -> str:
     """The name by which OVS prints a field in ``field[bits]`` (nx-match.c mf_format_subfield)."""

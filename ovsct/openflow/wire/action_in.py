@@ -14,7 +14,7 @@ from ovsct.openflow.text.names import bits_of, whole_mask
 from ovsct.openflow.wire.buffer import Reader
 from ovsct.openflow.wire.errors import WireError
 from ovsct.openflow.wire.oxm import port_from_wire, pull_field, pull_header, pull_value
-from ovsct.packet.fields import FIELDS, VLAN_PRESENT, Field
+from ovsct.packet.fields import FIELDS, PRESENT_BIT, VLAN_PRESENT, Field
 
 REASONS: Final = ("no_match", "action", "invalid_ttl", "action_set", "group", "packet_out")
 """Reasons of a packet-in by their number (OVS enum ofp_packet_in_reason)."""
@@ -352,6 +352,14 @@ def dec_ttl_ids(reader: Reader, _: Inside) -> Action:
     if reader.left < 2 * count:
         raise WireError("OFPBAC_BAD_LEN", f"{count} controllers in {reader.left} bytes")
     return of.DecTtl(tuple(reader.number(2) for _ in range(count)))
+
+
+def delete_field(reader: Reader, _: Inside) -> Action:
+    """NXAST_DELETE_FIELD."""
+    field = pull_field(reader)
+    if field.name not in PRESENT_BIT:
+        raise WireError("OFPBAC_BAD_ARGUMENT", f"{field.name} cannot be deleted")
+    return of.DeleteField(field)
 
 
 # Tables ----------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from ovsct.openflow.wire.encap import put_encap
 from ovsct.openflow.wire.errors import WireError
 from ovsct.openflow.wire.numbers import NX_VENDOR, OF10, OF15
 from ovsct.openflow.wire.oxm import HEADS, port_to_wire, put_entry, put_header
-from ovsct.packet.fields import FIELDS, VLAN_PRESENT, Field
+from ovsct.packet.fields import FIELDS, PRESENT_BIT, VLAN_PRESENT, Field
 
 
 def _number(value: int, size: int) -> bytes:
@@ -241,7 +241,7 @@ def _loads(field: Field, value: int, mask: int) -> bytes:
     """NXAST_REG_LOAD for each run of ones in the mask, 64 at most (OVS next_load_segment())."""
     if (field.name, 0) not in HEADS:
         raise WireError("OFPBAC_BAD_SET_TYPE", f"{field.name} has no number")
-    if HEADS[field.name, 0].vendor:
+    if HEADS[field.name, 0].vendor or field.name in PRESENT_BIT:
         return _nicira(33, put_entry(field, 0, value, mask))
     if mask == whole_mask(field):
         # OVS has more bits of some fields, or fewer: setting one whole sets those that it has.
@@ -393,6 +393,7 @@ _PUT: Final[dict[type[Action], Callable[[Any, int], bytes]]] = {
     ),
     of.DecMplsTtl: lambda a, v: _nicira(26) if v == OF10 else _standard(16, b""),
     of.DecTtl: _dec_ttl,
+    of.DeleteField: lambda a, v: _nicira(50, put_header(a.field, 0), 24),
     of.Encap: _newer(lambda a: _nicira(46, put_encap(a))),
     of.Decap: _newer(lambda a: _nicira(47, bytes(2) + _number(a.packet_type, 4))),
     of.DecNshTtl: _newer(lambda a: _nicira(48)),

@@ -137,6 +137,7 @@ _NICIRA: Final[dict[int, Row]] = {
     47: Row(16, True, read_decap),
     48: Row(16, False, lambda r, i: of.DecNshTtl()),
     49: Row(24, False, read.check_pkt_larger),
+    50: Row(24, False, read.delete_field),
     254: Row(16, False, lambda r, i: of.DebugSlow()),
     255: Row(16, False, lambda r, i: of.DebugRecirc()),
 }

@@ -27,6 +27,7 @@ from ovsct.openflow.wire.oxm import (
 from ovsct.packet.fields import (
     FIELDS,
     KEY_BITS,
+    PRESENT_BIT,
     SLOTS,
     VALUE_IS_MASK,
     VLAN_PRESENT,
@@ -60,7 +61,7 @@ class _Plain(NamedTuple):
     limit: int
 
 
-_SPECIAL: Final = ("nw_tos", "vlan_pcp", *VALUE_IS_MASK)
+_SPECIAL: Final = ("nw_tos", "vlan_pcp", *VALUE_IS_MASK, *PRESENT_BIT)
 
 
 def _plain() -> Iterator[tuple[bytes, _Plain]]:
@@ -155,10 +156,11 @@ def _pull_special(
         taken = field.mask
     if name in VALUE_IS_MASK:
         within = bits
-    if mask & taken:
+    present = PRESENT_BIT.get(name, 0)
+    if mask & (taken | present):
         raise WireError("OFPBMC_DUP_FIELD", f"{name} stands here twice")
-    value |= bits << field.shift
-    mask |= within << field.shift
+    value |= bits << field.shift | present
+    mask |= within << field.shift | present
     if name == "vlan_pcp":
         value |= VLAN_PRESENT << _TCI.shift
         mask |= VLAN_PRESENT << _TCI.shift
@@ -169,6 +171,9 @@ def _cookie(reader: Reader, masked: bool) -> Cookie:
     cookie = reader.number(8, "OFPBMC_BAD_LEN")
     return cookie, reader.number(8, "OFPBMC_BAD_LEN") if masked else (1 << 64) - 1
 
+
+_LOOKED_AT: Final = {"nw_tos": _DSCP_MASK, **PRESENT_BIT}
+"""What of a match says that it is on a field, where that is not all bits of the field."""
 
 _ROWS: Final = tuple(
     (FIELDS[nxm or oxm], FIELDS[oxm or nxm])
@@ -188,8 +193,9 @@ _ROWS: Final = tuple(
             "nd_target", "nd_sll", "nd_tll", "nd_reserved", "nd_options_type",
             "arp_op", "arp_spa", "arp_tpa", "arp_sha", "arp_tha",
             "tun_id", "tun_flags", "tun_src", "tun_dst", "tun_ipv6_src", "tun_ipv6_dst",
-            "tun_gbp_id", "tun_gbp_flags", "tun_erspan_idx", "tun_erspan_ver", "tun_erspan_dir",
-            "tun_erspan_hwid", "tun_gtpu_flags", "tun_gtpu_msgtype",
+            "tun_gbp_id", "tun_gbp_flags", *PRESENT_BIT,
+            "tun_erspan_idx", "tun_erspan_ver", "tun_erspan_dir", "tun_erspan_hwid",
+            "tun_gtpu_flags", "tun_gtpu_msgtype",
             "nsh_flags", "nsh_ttl", "nsh_mdtype", "nsh_np", "nsh_spi", "nsh_si",
             "nsh_c1", "nsh_c2", "nsh_c3", "nsh_c4",
             *(f"reg{n}" for n in range(16)), "pkt_mark", "ct_state", "ct_zone", "ct_mark",
@@ -211,7 +217,7 @@ def put_entries(match: Match, version: int, cookie: Cookie = (0, 0)) -> bytes:
     parts = []
     for row in _ROWS:
         field = row[version > 0]
-        if not mask & (_DSCP_MASK if field.name == "nw_tos" else field.mask):
+        if not mask & _LOOKED_AT.get(field.name, field.mask):
             continue
         if field.name == "vlan_tci" and version:
             parts.append(_vlan(value, mask, version))

@@ -12,7 +12,7 @@ from ovsct.openflow.actions import OFPP_MAX
 from ovsct.openflow.wire.buffer import Reader
 from ovsct.openflow.wire.errors import WireError
 from ovsct.openflow.wire.numbers import NX_VENDOR, OF10, OF15, ONF_VENDOR, VERSIONS
-from ovsct.packet.fields import CT_STATE_NAMES, FIELDS, NXM_NX, NXM_OF, Field, Format
+from ovsct.packet.fields import CT_STATE_NAMES, FIELDS, NXM_NX, NXM_OF, PRESENT_BIT, Field, Format
 
 EXPERIMENTER_CLASS: Final = 0xFFFF
 _ERIC: Final = 0x1000
@@ -144,7 +144,9 @@ def pull_header(reader: Reader, action: bool) -> tuple[Field | None, int, bool, 
             raise WireError("OFPBMC_BAD_LEN", f"OXM header {header:#010x}")
     size = length >> masked
     known = BY_HEAD.get((kind, number, vendor))
-    if known is not None and known[1].size == size:
+    if known is not None and (
+        known[1].size == size or (known[0].name in PRESENT_BIT and size <= known[1].size)
+    ):
         return known[0], size, masked, header
     if header & ~0x1FF == COOKIE & ~0x1FF and size == 8:
         return None, size, masked, header
@@ -219,7 +221,9 @@ def pull_value(
     whole = mask == (1 << 8 * size) - 1
     if not maskable or not (field.maskable or whole or not mask):
         raise WireError("OFPBMC_BAD_MASK", f"{field.name} takes no mask")
-    return _value(field, value), mask & field.ones
+    if field.name in PRESENT_BIT:
+        whole = False
+    return _value(field, value), field.ones if whole else mask & field.ones
 
 
 def put_header(field: Field, version: int) -> bytes:
@@ -233,6 +237,9 @@ def put_header(field: Field, version: int) -> bytes:
 def put_entry(field: Field, version: int, value: int, mask: int | None = None) -> bytes:
     """Header, value and, if it is not all ones, mask. Raises WireError as put_header() does."""
     head = _head(field, version)
+    if field.name in PRESENT_BIT:
+        longest = value if mask in (None, field.ones) else max(value, mask or 0)
+        head = head._replace(size=(longest.bit_length() + 7) // 8)
     if field.format is Format.PORT and head.size == 4:
         value = port_to_wire(value)
     if mask is None or mask == field.ones:
