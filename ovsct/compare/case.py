@@ -53,8 +53,8 @@ class Case:
 
     `bridges` are several bridges in one datapath, each with its own; `flows` and `groups` are empty
     then, and `ports` the datapath's numbers of all their ports. `fragments` is the mode of
-    ``ovs-ofctl set-frags``, `tlv_map` what its add-tlv-map takes, `flow_tables` are limits of tables
-    (ovsct/bridge/eviction.py); `title` says where the case is from.
+    ``ovs-ofctl set-frags``, `tlv_map` what its add-tlv-map takes, `flow_tables` are limits of
+    tables (ovsct/bridge/eviction.py); `title` says where the case is from.
     """
 
     flows: tuple[str, ...]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Final, TypeAlias
 
 from ovsct.errors import InputError
+from ovsct.openflow import actions
 from ovsct.openflow.actions import Action, DeleteField, SetField, Subfield
 from ovsct.openflow.flow import Flow
 from ovsct.openflow.match import Match
@@ -107,28 +108,47 @@ def _refuse(index: int, option: TlvOption, problem: str, error: str) -> InputErr
 _INDEX: Final = {f"tun_metadata{n}": n for n in range(TUN_OPTIONS)}
 
 
-def _parts(action: Any) -> Iterator[Any]:
-    """An action and all that stands in it."""
-    yield action
-    if is_dataclass(action) and not isinstance(action, Field):
-        for member in fields(action):
-            value = getattr(action, member.name)
-            for each in value if isinstance(value, tuple) else (value,):
-                if isinstance(each, Action | Subfield | Field) or (
-                    is_dataclass(each) and not isinstance(each, type)
-                ):
-                    yield from _parts(each)
+_HOLDERS: Final = re.compile(r"\b(Field|Subfield|Action|LearnSpec)\b")
 
 
-def named(match: Match, actions: tuple[Action, ...]) -> set[int]:
+def _holders(kind: Any) -> tuple[str, ...]:
+    """The members of such an action, or part of one, that may hold fields or actions."""
+    return tuple(member.name for member in fields(kind) if _HOLDERS.search(str(member.type)))
+
+
+_MEMBERS: Final = {
+    kind: _holders(kind)
+    for kind in vars(actions).values()
+    if isinstance(kind, type) and is_dataclass(kind)
+}
+"""The same of every kind of action, which none of them says anew for each flow."""
+
+
+def _members(part: object) -> tuple[str, ...]:
+    found = _MEMBERS.get(type(part))
+    return _holders(type(part)) if found is None else found
+
+
+def _fields(part: object) -> Iterator[Field]:
+    """The fields that an action names, or a part of one."""
+    for name in _members(part):
+        value = getattr(part, name)
+        for each in value if isinstance(value, tuple) else (value,):
+            if isinstance(each, Field):
+                yield each
+            elif is_dataclass(each):
+                yield from _fields(each)
+
+
+def named(match: Match, listed: tuple[Action, ...]) -> set[int]:
     """The N of every ``tun_metadataN`` that a flow names."""
     found = {n for n in range(TUN_OPTIONS) if match.mask & TUN_PRESENT[n]} if (
         match.mask & TUN_METADATA_MASK
     ) else set()
-    for action in actions:
-        for part in _parts(action):
-            if isinstance(part, Field) and part.name in _INDEX:
-                found.add(_INDEX[part.name])
+    for action in listed:
+        for field in _fields(action):
+            if field.name in _INDEX:
+                found.add(_INDEX[field.name])
     return found
 
 
@@ -159,8 +179,8 @@ def fit_flow(flow: Flow, known: TlvMap) -> Flow:
         if match.mask & TUN_PRESENT[index]:
             bits, within = fitted(field.get(value), field.get(mask), field, known[index].length)
             value, mask = field.put(value, bits), field.put(mask, within)
-    actions = tuple(_fit(action, known) for action in flow.actions)
-    return replace(flow, match=Match(value, mask, match.spans), actions=actions)
+    fit = tuple(_fit(action, known) for action in flow.actions)
+    return replace(flow, match=Match(value, mask, match.spans), actions=fit)
 
 
 def fitted(value: int, mask: int, field: Field, length: int) -> tuple[int, int]:
@@ -190,15 +210,13 @@ def _fit(action: Any, known: TlvMap) -> Any:
                 token=f"{action.field.name}[{action.low}..{action.low + action.width - 1}]",
             )
         return action
-    if isinstance(action, DeleteField) or not is_dataclass(action):
+    if isinstance(action, DeleteField):
         return action
     changed = {}
-    for member in fields(action):
-        before = getattr(action, member.name)
-        if isinstance(before, tuple) and any(is_dataclass(each) for each in before):
-            changed[member.name] = tuple(
-                _fit(each, known) if is_dataclass(each) else each for each in before
-            )
-        elif isinstance(before, Action | Subfield):
-            changed[member.name] = _fit(before, known)
+    for name in _members(action):
+        before = getattr(action, name)
+        if isinstance(before, tuple):
+            changed[name] = tuple(_fit(each, known) for each in before)
+        elif is_dataclass(before) and not isinstance(before, Field):
+            changed[name] = _fit(before, known)
     return replace(action, **changed) if changed else action
