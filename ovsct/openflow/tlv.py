@@ -116,7 +116,7 @@ def _holders(kind: Any) -> tuple[str, ...]:
     return tuple(member.name for member in fields(kind) if _HOLDERS.search(str(member.type)))
 
 
-_MEMBERS: Final = {
+_MEMBERS: Final[dict[type, tuple[str, ...]]] = {
     kind: _holders(kind)
     for kind in vars(actions).values()
     if isinstance(kind, type) and is_dataclass(kind)
