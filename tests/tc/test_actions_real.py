@@ -4,14 +4,10 @@ gets, connections and counters.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from ovsct.compare.case import Case, Shot
 from ovsct.compare.verify_kernel import KernelVerifier
-from ovsct.errors import InputError
-from ovsct.oracle.kernel.cache import OracleMissing
 
 pytestmark = pytest.mark.real_kernel
 
@@ -28,16 +24,6 @@ LABELS = {
     "three labels": f"{MPLS} 00005040 00007040 00009140 45000014",
     "a label cut short": f"{MPLS} 00005040 0000",
 }
-
-
-@pytest.fixture(scope="module", params=["6.1", "6.12"])
-def verifier(request: pytest.FixtureRequest) -> Iterator[KernelVerifier]:
-    try:
-        found = KernelVerifier(request.param)
-    except (OracleMissing, InputError) as error:
-        pytest.skip(f"no kernel {request.param}: {error}")
-    with found:
-        yield found
 
 
 def case(*commands: str, shots: tuple[Shot, ...] | None = None, line: str = UDP) -> Case:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ovsct.compare.generate_tc import generate_tc
+from ovsct.compare.verify_kernel import KernelVerifier
 from ovsct.errors import InputError, OvsctError
 from ovsct.lane import Arrival
 from ovsct.lanes.tc_script import TcScript
-from ovsct.oracle.kernel.cache import OracleMissing
 from ovsct.oracle.kernel.real_kernel import RealKernel
 from ovsct.tc.text.show import show_json, show_text
 from tests.tc.replay import load
@@ -63,14 +62,9 @@ def by_chain(lines: list[str]) -> list[str]:
     return [line for each in filters for line in each if line]
 
 
-@pytest.fixture(scope="module", params=["6.1", "6.12"])
-def kernel(request: pytest.FixtureRequest) -> Iterator[RealKernel]:
-    try:
-        lane = RealKernel("", PORTS, kernel=request.param)
-    except (OracleMissing, InputError) as error:
-        pytest.skip(f"no kernel {request.param}: {error}")
-    with lane:
-        yield lane
+@pytest.fixture
+def kernel(verifier: KernelVerifier) -> RealKernel:
+    return verifier.real
 
 
 def ask(kernel: RealKernel, port: int, *options: str) -> str:

@@ -79,7 +79,10 @@ def read_actions(words: Words) -> Actions:
         indexes.append(index)
         cookies.add(cookie)
         if len(actions) > MAX_ACTIONS:
-            words.fail(f"a filter has at most {MAX_ACTIONS} actions", token=word)
+            words.fail(
+                f"a filter has at most {MAX_ACTIONS} actions; the kernel leaves the rest out"
+                " without a word, which is not modelled", token=word,
+            )  # fmt: skip
     if len(cookies) > 1:
         words.fail("actions of one filter with different cookies are not modelled")
     return Actions(tuple(actions), cookies.pop(), tuple(indexes) if any(indexes) else ())
