@@ -232,7 +232,7 @@ class Datapath:
         for bridge in self.bridges:
             bridge.fdb.expire(run.now)
         version = self._changes.tables
-        key = seen(packet.key, self.vlan_limit) if self.kernel else packet.key
+        key = seen(packet, self.vlan_limit) if self.kernel else packet.key
         translation = translate(self.bridge, key, run.now, trace=run.steps is not None)
         if self._changes.tables != version:
             self._changed_at_once = True

@@ -40,6 +40,13 @@ def comparable_flows(
     Raises:
         InputError: a line is no dumped flow.
     """
+    return renamed(plain_flows(lines, floods, numbers))
+
+
+def plain_flows(
+    lines: Iterable[str], floods: bool = False, numbers: Mapping[int, int] = _SAME
+) -> list[str]:
+    """As :func:`comparable_flows`, with the ids as they are."""
     plain = []
     for line in lines:
         flow = parse_flow(line)
@@ -49,7 +56,7 @@ def comparable_flows(
         port = _IN_PORT.get(flow.key)
         key = _IN_PORT.put(flow.key, numbers.get(port, port))
         plain.append(f"{format_key(key, flow.mask)}, actions:{actions}")
-    return _renamed(plain)
+    return plain
 
 
 _OUTPUT: Final = re.compile(r"(?<![^,(])(\d+)(?=[,)]|$)")
@@ -75,7 +82,8 @@ def _ids(line: str) -> set[int]:
     return {_number(found[2]) for found in _ID.finditer(line)}
 
 
-def _renamed(lines: Sequence[str]) -> list[str]:
+def renamed(lines: Sequence[str]) -> list[str]:
+    """Lines with their recirculation ids renamed, sorted."""
     mentioned: dict[int, list[str]] = {}
     for line in lines:
         for number in _ids(line):

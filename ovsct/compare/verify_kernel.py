@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Final
 
 from ovsct.compare.case import Case, to_yaml
+from ovsct.compare.chance import GC, expired, offloaded
 from ovsct.compare.events import Advance
 from ovsct.compare.generate_tc import generate_tc
 from ovsct.compare.shrink import Still, shrink
@@ -30,7 +31,7 @@ from ovsct.compare.words import (
 )
 from ovsct.conntrack.netfilter import Netfilter
 from ovsct.errors import InputError, OvsctError
-from ovsct.lane import Arrival, EventKind, Output
+from ovsct.lane import Arrival, Output
 from ovsct.lanes.tc_script import TcScript
 from ovsct.oracle.kernel.played import Played, Wait
 from ovsct.oracle.kernel.real_kernel import RealKernel
@@ -134,9 +135,6 @@ class KernelVerifier:
 _NOT_MODELLED: Final = re.compile(r"not modelled|no such sysctl")
 
 
-_GC: Final = "6.1's gc decides, up to a minute apart, whether an offloaded connection expires"
-
-
 class _Run:
     """One case under way."""
 
@@ -157,13 +155,9 @@ class _Run:
         """Run one happening; False if the case is over."""
         mine: list[Output] = []
         try:
-            offloaded = self._offloaded()
-            events = self.model.advance(happening.at)
-            if any(
-                event.kind is EventKind.CONNECTION_EXPIRED and event.text in offloaded
-                for event in events
-            ):
-                self.verdict.left_out = _GC
+            known = offloaded(self.model.netfilter, self.model.connections())
+            if expired(self.model.advance(happening.at), known):
+                self.verdict.left_out = GC
                 return False
             if isinstance(happening, Arrival):
                 self.verdict.packets += 1
@@ -187,17 +181,6 @@ class _Run:
         if not same_lines(model, theirs):
             return self._differ(Kind.CONNTRACK, number, model, theirs)
         return True
-
-    def _offloaded(self) -> set[str]:
-        """The connections in the flow table whose end 6.1 leaves to chance, as events call them."""
-        if self.model.netfilter.kernel != "6.1":
-            return set()
-        return {
-            f"proto {c.proto} {c.orig.src}:{c.orig.sport} > {c.orig.dst}:{c.orig.dport}"
-            f" zone {c.zone}"
-            for c in self.model.connections()
-            if "offload" in c.status
-        }
 
     def _end(self) -> None:
         model = {connection_key(each): each for each in self.model.connections()}

@@ -16,9 +16,12 @@ from types import TracebackType
 from typing import Final
 
 from ovsct.bridge.bridge import Bridge
+from ovsct.bridge.odp_text import format_megaflow
 from ovsct.compare.case import Case
+from ovsct.compare.chance import GC, LOOK, between_looks, expired, offloaded
 from ovsct.compare.drawn import DrawnPorts
-from ovsct.compare.megaflows import comparable_flows
+from ovsct.compare.filters import filter_lines
+from ovsct.compare.megaflows import comparable_flows, plain_flows, renamed
 from ovsct.compare.on_kernel import fitted
 from ovsct.compare.verdict import Difference, Kind, Verdict, differing
 from ovsct.compare.verify import read_case
@@ -39,6 +42,7 @@ from ovsct.lanes.tc import TcLane
 from ovsct.oracle.kernel.kernel_ovs import KernelOvs
 from ovsct.oracle.kernel.played import Happening, Played, Wait
 from ovsct.oracle.ofctl import Refused
+from ovsct.tc.text.show import show_text
 
 JUDGE: Final = "kernel"
 _MTU: Final = 2000
@@ -189,7 +193,8 @@ class _Run:
         self.drawn.look(self.before, theirs)
         mine: list[Output] = []
         try:
-            self.model.advance(happening.at)
+            if self._by_chance(happening.at):
+                return False
             if isinstance(happening, Arrival):
                 self.verdict.packets += 1
                 mine = [o for o in self.model.receive(happening).out if o.port != CONTROLLER]
@@ -206,18 +211,29 @@ class _Run:
         self.before = theirs
         return True
 
+    def _by_chance(self, now: float) -> bool:
+        """Let time pass until `now`; whether what comes then is left to chance."""
+        model = self.model
+        if not isinstance(model, TcLane):
+            model.advance(now)
+            return False
+        known = offloaded(model.netfilter, model.connections())
+        looked = between_looks(model.tc.flows, now)
+        if expired(model.advance(now), known):
+            self.verdict.left_out = GC
+        elif looked:
+            self.verdict.left_out = LOOK
+        return self.verdict.left_out is not None
+
     def _end(self) -> None:
         here = sorted(map(said, self.model.connections()))
         there = sorted(map(said, self.real.connections()))
         if here != there:
             self._differ(Kind.CONNECTIONS, None, here, there)
             return
-        megaflows = (
-            comparable_flows(self.model.dump_flows(), self.floods),
-            comparable_flows(numbered(self.real.dump_flows("--names")), self.floods),
-        )
-        if megaflows[0] != megaflows[1]:
-            self._differ(Kind.MEGAFLOWS, None, *megaflows)
+        flows, real_flows = self._flows(), self._real_flows()
+        if flows != real_flows:
+            self._differ(Kind.MEGAFLOWS, None, flows, real_flows)
             return
         stats = (
             sorted(counted(flow, *counts) for flow, *counts in self.model.flow_stats()),
@@ -225,6 +241,30 @@ class _Run:
         )
         if stats[0] != stats[1]:
             self._differ(Kind.FLOW_STATS, None, *stats)
+
+    def _flows(self) -> list[str]:
+        model = self.model
+        if not isinstance(model, TcLane):
+            return comparable_flows(model.dump_flows(), self.floods)
+        model.collect()
+        flows = [
+            format_megaflow(flow, 0.0, kernel=True)
+            for flow in model.datapath.megaflows()
+            if flow not in model.offloaded
+        ]
+        lines = plain_flows(flows, self.floods)
+        for port in sorted(model.tc.ports):
+            lines += filter_lines(show_text(model.tc.filters(port)), port, self.floods)
+        return renamed(lines)
+
+    def _real_flows(self) -> list[str]:
+        real = self.real
+        if not isinstance(self.model, TcLane):
+            return comparable_flows(numbered(real.dump_flows("--names")), self.floods)
+        lines = plain_flows(numbered(real.dump_flows("--names", "type=ovs")), self.floods)
+        for port, shown in real.filters().items():
+            lines += filter_lines(shown.splitlines(), port, self.floods)
+        return renamed(lines)
 
     def _differ(
         self, kind: Kind, packet: int | None, model: Sequence[str], real: Sequence[str]

@@ -326,10 +326,11 @@ def _zones(lowered: Lowered) -> set[int]:
 
 
 def _count(flow: Megaflow, offloaded: Offloaded) -> None:
-    """``nl_parse_flower_actions()``: of a filter's actions the one that counted most counts."""
+    """``nl_parse_act_stats()``: the first action of a filter that counted most packets counts."""
     counters = offloaded.installed.counters
-    flow.packets = offloaded.packets + max(counter.packets for counter in counters)
-    flow.bytes = offloaded.bytes + max(counter.bytes for counter in counters)
+    most = max(counters, key=lambda counter: counter.packets)
+    flow.packets = offloaded.packets + most.packets
+    flow.bytes = offloaded.bytes + most.bytes
     times = [counter.used for counter in counters if counter.used is not None]
     if times:
         flow.used = max(times)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final, TypeAlias
 
+from ovsct.bridge.kernel_form import told
 from ovsct.bridge.odp import Author, Megaflow, Recirc
 from ovsct.conntrack.request import Track
 from ovsct.lower.kernel import Capabilities
@@ -111,8 +112,9 @@ class Lowering:
             return refused.refusal
 
     def _lower(self, megaflow: Megaflow) -> Lowered:
-        key = megaflow.packet_key
-        match = lower_match(key, megaflow.mask, self.capabilities)
+        # Both tags, whatever vlan-limit says: vswitchd lowers the key that the kernel sent up.
+        key = megaflow.whole_key
+        match = lower_match(key, told(key, megaflow.mask), self.capabilities)
         if megaflow.slow is not None:
             raise refuse(Reason.USERSPACE, f"vswitchd handles each packet ({megaflow.slow})")
         entries = check_actions(megaflow.actions, self.ports, self.capabilities, self.meters)

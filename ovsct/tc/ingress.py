@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from ovsct.conntrack.flowtable import FlowTable
 from ovsct.conntrack.netfilter import Entry, Netfilter
 from ovsct.conntrack.netfilter.entry import UNTRACKED
-from ovsct.conntrack.netfilter.fragments import HELD, WHOLE, Reassembly
+from ovsct.conntrack.netfilter.fragments import HELD, WHOLE
 from ovsct.errors import OvsctError
 from ovsct.lane import STACK, Connection, Drop, Event, Output, Step, StepKind
 from ovsct.packet.fields import SLOTS
@@ -140,7 +140,8 @@ class TcIngress:
         self.made_at = 0.0
         """When the action that is being made is made, in seconds."""
         self.nest_limit = NEST_LIMITS[self.kernel]
-        self.fragments = Reassembly(netfilter.sysctls["frag_timeout"])
+        self.fragments = netfilter.fragments
+        """Shared with the OVS datapath: both name their queues by the zone alone."""
         self._queued = self.kernel == "6.1"
         self._backlog: list[Pass] = []
 

@@ -290,6 +290,10 @@ class KernelOvs:
 
     def show_filters(self, port: int | None = None) -> str:
         """``tc -s filter show dev p<n> ingress``, of one port or of all, one after the other."""
-        wanted = list(self.ports) if port is None else [port]
+        return "".join(self.filters(self.ports if port is None else (port,)).values())
+
+    def filters(self, ports: Iterable[int] | None = None) -> dict[int, str]:
+        """The same by port."""
+        wanted = list(self.ports if ports is None else ports)
         shown = self.guest.ask("show", ports=wanted)
-        return "".join(shown[str(each)] for each in wanted)
+        return {port: shown[str(port)] for port in wanted}

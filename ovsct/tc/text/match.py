@@ -156,7 +156,7 @@ class _Match:
         if proto_mask:
             if proto_mask != 0xFF:
                 raise OvsctError("flower matches on a whole ip_proto or not at all")
-            yield Key("ip_proto", "ip_proto", _PROTO_NAMES.get(proto, f"{proto:x}"))
+            yield Key("ip_proto", "ip_proto", _PROTO_NAMES.get(proto, f"{proto:02x}"))
         yield from self._plain("ip_tos", "nw_tos", _number(8))
         yield from self._plain("ip_ttl", "nw_ttl", _number(8))
         v4 = inner == ETH_IPV4
