@@ -33,10 +33,17 @@ if TYPE_CHECKING:
     show_default=True,
     help="What cases are mostly about; robust: noise for conntrack, which takes no judge.",
 )
+@click.option(
+    "--lane", type=click.Choice(["ovs-userspace", "tc-script", "ovs-kernel", "tc"]),
+    default="ovs-userspace", show_default=True,
+    help="What is judged: by a real ovs-vswitchd, or by a real kernel.",
+)
+@click.option("--kernel", metavar="K", help="Which kernel judges, as for verify.")
 def fuzz(
-    seed: int, cases: int, corpus: str, jobs: int, executor: str | None, profile: str
-) -> int:
-    """Run a campaign: generated flows and packets through the model and a real ovs-vswitchd.
+    seed: int, cases: int, corpus: str, jobs: int, executor: str | None, profile: str, lane: str,
+    kernel: str | None,
+) -> int:  # fmt: skip
+    """Run a campaign: generated cases through a lane of the model and through its judge.
 
     Every difference is shrunk and kept in the corpus as a scenario, and those that are there
     already are tried first. A campaign that was killed goes on where it stopped. Ends with 1 if
@@ -51,7 +58,7 @@ def fuzz(
     from ovsct.compare.coverage import Coverage
 
     began = monotonic()
-    plan = Plan(seed, cases, profile)
+    plan = Plan(seed, cases, profile, lane, kernel)
     kept = Corpus(Path(corpus), plan)
     if kept.state.cases:
         click.echo(f"goes on behind {kept.state.cases} cases", err=True)

@@ -44,6 +44,10 @@ MAX_EXAMPLES: Final = 5
     "--refusals", is_flag=True,
     help="Generate flows, groups and meters that are wrong, and compare who refuses them.",
 )  # fmt: skip
+@click.option(
+    "--lane", type=click.Choice(["tc-script", "ovs-kernel", "tc"]),
+    help="Against real-kernel: what is verified. Default: tc-script.",
+)
 @click.option("--every-packet", is_flag=True, help="Compare state after every packet.")
 @click.option("--save", metavar="DIR", help="Write the shortest cases that differ there.")
 def verify(
@@ -59,6 +63,7 @@ def verify(
     profile: str,
     kernel: str | None,
     refusals: bool,
+    lane: str | None,
     every_packet: bool,
     save: str | None,
 ) -> int:
@@ -66,21 +71,26 @@ def verify(
 
     Against real-ovs: outputs, packet-ins, connections, datapath flows and flow counters; what is
     verified is given by scenario files, by --flows and --events, or by --cases; with --refusals
-    it is lines that are wrong, and the errors that they get. Against
-    real-kernel: generated TC rule sets (--cases), with outputs, connections and action counters.
-    A difference is shrunk and printed as a scenario; the command then ends with 1.
+    it is lines that are wrong, and the errors that they get. Against real-kernel, generated cases
+    (--cases): TC rule sets (--lane tc-script), or flows and groups in a real ovs-vswitchd over the
+    kernel's datapath (ovs-kernel) or with hw-offload (tc), with outputs, connections, datapath
+    flows, filters and counters. A difference is shrunk and printed as a scenario; the command then
+    ends with 1.
     """
     if against == "real-kernel":
-        others = scenarios or flows or events or every_packet or refusals or profile != "all"
+        others = scenarios or flows or events or every_packet or refusals
         if cases is None or others:
             raise InputError(
-                "real-kernel judges generated rule sets", hint="give --cases N, --seed and --kernel"
+                "real-kernel judges generated cases", hint="give --cases N, --seed and --kernel"
             )
         from ovsct.cli.verify_kernel import verify_kernel
 
-        return verify_kernel(cases, seed, first, kernel, save)
-    if kernel is not None:
-        raise InputError("--kernel goes with --against real-kernel", token=kernel)
+        return verify_kernel(
+            lane or "tc-script", cases, seed, first, profile, kernel, save
+        )
+    for name, value in (("--kernel", kernel), ("--lane", lane)):
+        if value is not None:
+            raise InputError(f"{name} goes with --against real-kernel", token=value)
     from ovsct.compare.generate import Profile, generate
     from ovsct.compare.verify import Verifier
 

@@ -1,4 +1,4 @@
-"""``ovsct verify --against real-kernel``: TC rule sets through the model and a real kernel."""
+"""``ovsct verify --against real-kernel``: generated cases of a lane."""
 
 from __future__ import annotations
 
@@ -11,37 +11,40 @@ import click
 
 if TYPE_CHECKING:
     from ovsct.compare.case import Case
+    from ovsct.compare.judges import Judge
     from ovsct.compare.verdict import Difference
-    from ovsct.compare.verify_kernel import KernelVerifier
 
 MAX_EXAMPLES: Final = 5
 """Differences that are shrunk and shown; the others are counted."""
 
 
 def verify_kernel(
-    cases: int, seed: int, first: int, kernel: str | None, save: str | None
-) -> int:
+    lane: str, cases: int, seed: int, first: int, profile: str, kernel: str | None,
+    save: str | None,
+) -> int:  # fmt: skip
     """Run generated cases; the exit code: 1 if something differs.
 
     Raises:
         OvsctError: there is no such kernel here, or it died.
     """
-    from ovsct.compare.verify_kernel import KernelVerifier, campaign
+    from ovsct.compare.generate import Profile
+    from ovsct.compare.judges import judge_of
 
     began = monotonic()
     packets = differences = 0
     left_out: Counter[str] = Counter()
-    with KernelVerifier(kernel) as verifier:
-        click.echo(f"kernel {verifier.real.release}")
-        for _, case, verdict in campaign(verifier, seed, range(first, first + cases)):
+    with judge_of(lane, kernel, Profile(profile)) as judge:
+        click.echo(judge.who)
+        for number in range(first, first + cases):
+            case = judge.case(seed, number)
+            verdict = judge.run(case)
             packets += verdict.packets
-            if verdict.left_out is not None:
-                left_out[_kind(verdict.left_out)] += 1
+            left_out.update(_kind(reason) for reason in verdict.reasons())
             if verdict.difference is None:
                 continue
             differences += 1
             if differences <= MAX_EXAMPLES:
-                _show(verifier, case, verdict.difference, save)
+                _show(judge, case, verdict.difference, save)
             else:
                 click.echo(f"{case.title}: {verdict.difference.kind} differ")
     for reason, count in left_out.most_common():
@@ -58,14 +61,10 @@ def _kind(reason: str) -> str:
     return "refused by both" if reason.startswith("refused by both") else reason
 
 
-def _show(
-    verifier: KernelVerifier, case: Case, difference: Difference, save: str | None
-) -> None:
-    from ovsct.compare.verify_kernel import shorten, to_scenario
-
-    shortest = shorten(verifier, case, difference.kind)
-    found = verifier.run(shortest).difference or difference
-    text = to_scenario(shortest, f"model and kernel differ in {found.kind}")
+def _show(judge: Judge, case: Case, difference: Difference, save: str | None) -> None:
+    shortest = judge.shorten(case, difference)
+    found = judge.run(shortest).difference or difference
+    text = judge.text(shortest, found)
     click.echo("\n".join(f"# {line}" for line in found.lines()))
     click.echo(text)
     if save is not None:

@@ -21,13 +21,12 @@ from threading import Thread
 from time import sleep
 from typing import Any, Final
 
-from ovsct.compare.case import Case, from_scenario, to_yaml
+from ovsct.compare.case import Case, from_scenario
 from ovsct.compare.coverage import Coverage
-from ovsct.compare.generate import Profile, generate
+from ovsct.compare.generate import Profile
+from ovsct.compare.judges import USERSPACE, Judge, judge_of
 from ovsct.compare.scenario import read_scenario
-from ovsct.compare.shrink import shrink
 from ovsct.compare.verdict import Difference
-from ovsct.compare.verify import Verifier
 from ovsct.errors import InputError, OvsctError
 
 BATCH: Final = 100
@@ -40,16 +39,25 @@ _SHRINKS: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a campaign is to do; batches are counted from 0."""
+    """What a campaign is to do; batches are counted from 0.
+
+    `lane` and `kernel` say who judges (:func:`ovsct.compare.judges.judge_of`).
+    """
 
     seed: int
     cases: int
     profile: str = "all"
+    lane: str = USERSPACE
+    kernel: str | None = None
 
     @property
     def batches(self) -> int:
         """How many batches that is."""
         return -(-self.cases // BATCH)
+
+    def judge(self) -> Judge:
+        """A judge, to be closed."""
+        return judge_of(self.lane, self.kernel, Profile(self.profile))
 
     def numbers(self, batch: int) -> range:
         """The cases of a batch."""
@@ -73,6 +81,8 @@ class State:
 
     seed: int
     profile: str
+    lane: str = USERSPACE
+    kernel: str | None = None
     done: list[int] = field(default_factory=list)
     cases: int = 0
     packets: int = 0
@@ -108,26 +118,26 @@ def run_batch(plan: Plan, number: int) -> Batch:
     left_out: dict[str, int] = {}
     coverage = Coverage()
     found: dict[str, str] = {}
-    with Verifier() as verifier:
+    with plan.judge() as judge:
         for at in plan.numbers(number):
-            case = generate(plan.seed, at, Profile(plan.profile))
-            verdict = verifier.run(case)
+            case = judge.case(plan.seed, at)
+            verdict = judge.run(case)
             packets += verdict.packets
             coverage.add(verdict.coverage)
             for reason in verdict.reasons():
                 left_out[reason] = left_out.get(reason, 0) + 1
             if verdict.difference is not None:
-                text = _kept(verifier, case, verdict.difference, len(found) < _SHRINKS)
+                text = _kept(judge, case, verdict.difference, len(found) < _SHRINKS)
                 found[f"seed-{plan.seed}-{plan.profile}-case-{at}.yaml"] = text
     return Batch(number, packets, left_out, plain(coverage), found)
 
 
-def _kept(verifier: Verifier, case: Case, difference: Difference, shorten: bool) -> str:
+def _kept(judge: Judge, case: Case, difference: Difference, shorten: bool) -> str:
     if shorten:
-        case = shrink(case, verifier.still(difference))
-        difference = verifier.run(case).difference or difference
+        case = judge.shorten(case, difference)
+        difference = judge.run(case).difference or difference
     comment = "".join(f"# {line}\n" for line in difference.lines())
-    return comment + to_yaml(case, f"model and program differ in {difference.kind}")
+    return comment + judge.text(case, difference)
 
 
 class Corpus:
@@ -141,21 +151,24 @@ class Corpus:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / STATE
+        self._plan = plan
         self.state = self._read(plan)
 
     def _read(self, plan: Plan) -> State:
         if not self._path.exists():
-            return State(plan.seed, plan.profile)
+            return State(plan.seed, plan.profile, plan.lane, plan.kernel)
         try:
             state = State(**json.loads(self._path.read_text(encoding="utf-8")))
         except (ValueError, TypeError) as error:
             problem = f"this is no state of a campaign: {error}"
             raise InputError(problem, file=str(self._path)) from None
-        if (state.seed, state.profile) != (plan.seed, plan.profile):
+        asked = (plan.seed, plan.profile, plan.lane, plan.kernel)
+        if (state.seed, state.profile, state.lane, state.kernel) != asked:
             raise InputError(
-                f"the corpus is of seed {state.seed}, profile {state.profile}",
+                f"the corpus is of seed {state.seed}, profile {state.profile}, lane {state.lane},"
+                f" kernel {state.kernel or 'none in particular'}",
                 file=str(self._path),
-                hint="give another --corpus, or that seed and profile",
+                hint="give another --corpus, or that seed, profile, lane and kernel",
             )
         return state
 
@@ -176,11 +189,12 @@ class Corpus:
         paths = sorted(self.folder.glob("*.yaml"))
         if not paths:
             return []
-        with Verifier() as verifier:
+        lane = self.state.lane
+        with self._plan.judge() as judge:
             return [
                 path.name
                 for path in paths
-                if verifier.run(from_scenario(read_scenario(str(path)), path.name)).difference
+                if judge.run(from_scenario(read_scenario(str(path)), path.name, lane)).difference
             ]
 
 

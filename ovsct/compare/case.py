@@ -121,19 +121,29 @@ def shots_of(happenings: Iterable[Happening]) -> Iterator[Shot]:
             yield Shot(happening.at, 0, "")
 
 
-def from_scenario(scenario: Scenario, name: str) -> Case:
-    """The case that a scenario's lane ``ovs-userspace`` would run.
+def from_scenario(scenario: Scenario, name: str, lane: str = "ovs-userspace") -> Case:
+    """The case that a lane of a scenario would run.
 
     Raises:
         InputError: the scenario has no flows, or one of its files cannot be read.
     """
     setup = scenario.setup
+    if lane == "tc-script":
+        script = setup.tc_script
+        if script is None:
+            raise InputError("the scenario has no tc_script to verify", file=name)
+        return Case(
+            flows=_lines(script), ports=setup.ports, title=scenario.title,
+            shots=tuple(shots_of(scenario.happenings())),
+        )  # fmt: skip
     if setup.flows is None and not setup.bridges:
         raise InputError("the scenario has no flows to verify", file=name)
-    return from_setup(setup, scenario.happenings(), scenario.title)
+    return from_setup(setup, scenario.happenings(), scenario.title, lane)
 
 
-def from_setup(setup: Setup, happenings: Iterable[Happening], title: str) -> Case:
+def from_setup(
+    setup: Setup, happenings: Iterable[Happening], title: str, lane: str = "ovs-userspace"
+) -> Case:
     """The case that is set up so and to which this happens.
 
     Raises:
@@ -141,7 +151,7 @@ def from_setup(setup: Setup, happenings: Iterable[Happening], title: str) -> Cas
     """
     if setup.flows is None and not setup.bridges:
         raise InputError("there are no flows to verify", hint="give --flows FILE")
-    options = dict(setup.options.get("ovs-userspace", {}))
+    options = dict(setup.options.get(lane, {}))
     return Case(
         flows=_lines(setup.flows),
         groups=_lines(setup.groups),

@@ -189,7 +189,8 @@ class TcLane(OvsLane):
             )
             packet.key |= (nat & self.netfilter.ovs_nat_bits()) << _STATE.shift
         elif result.post_ct:
-            update_key(packet, result.zone)
+            # What is untracked (ct_info) is something attached to skb_get_nfct(): no zone then.
+            update_key(packet, 0 if packet.ct_info else result.zone)
         if steps is not None:
             text = f"no filter in chain {chain}: the datapath goes on with recirc_id({chain:#x})"
             steps.append(Step(Via.TC, StepKind.RECIRCULATE, text))
