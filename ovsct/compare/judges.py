@@ -13,6 +13,7 @@ from typing import Final, Protocol, Self
 from ovsct.compare.case import Case, to_yaml
 from ovsct.compare.generate import Profile, generate
 from ovsct.compare.generate_tc import generate_tc
+from ovsct.compare.on_kernel import NOT_DRAWN
 from ovsct.compare.shrink import shrink
 from ovsct.compare.verdict import Difference, Verdict
 from ovsct.compare.verify import Verifier
@@ -144,7 +145,8 @@ class KernelOvsJudge(_Closing):
 
     def case(self, seed: int, number: int) -> Case:
         """A generated case, without what a kernel cannot judge."""
-        return self.verifier.fitted(generate(seed, number, self.profile))
+        case = generate(seed, number, self.profile, NOT_DRAWN)
+        return self.verifier.fitted(case)
 
     def shorten(self, case: Case, difference: Difference) -> Case:
         """The shortest case found that differs in the same kind of thing."""

@@ -65,6 +65,9 @@ LEFT_OUT: Final = (
 )  # fmt: skip
 """What no flow or group holds, besides :mod:`ovsct.compare.excluded`."""
 
+NOT_DRAWN: Final = frozenset({"alg", "changes"})
+"""What is not even drawn: helpers, whose recorded dialogues judge them, and what changes flows."""
+
 CHANGES: Final = (
     "Links do not go down and flows do not change while packets run: revalidation is done by"
     " threads of the program's own."
