@@ -108,7 +108,7 @@ class Modelled(Switch):
         """End it and give its exit code."""
         if self.process.poll() is None:
             self.process.terminate()
-        return self.process.wait(10)
+        return self.process.wait(60)
 
 
 class Real(Switch):

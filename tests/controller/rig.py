@@ -37,7 +37,7 @@ from ovsct.oracle.real_ovs import RealOvs, comparable
 from ovsct.oracle.vswitchd import find_program
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 20.0
+PATIENCE = 60.0
 _URL = re.compile(r"REST API on (http://\S+)")
 _RYU_MANAGER = ROOT / ".venv-ryu" / "bin" / "ryu-manager"
 

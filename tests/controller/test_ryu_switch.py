@@ -48,8 +48,12 @@ def given(request: pytest.FixtureRequest) -> Given:
     ]
     with tempfile.TemporaryDirectory(prefix="ovsct-") as place:
         switch = Modelled(Path(place))
-        report = run(switch, cases, _SECONDS, VERSIONS[version])
-        assert switch.stop() == 0
+        try:
+            report = run(switch, cases, _SECONDS, VERSIONS[version])
+        finally:
+            ended = switch.stop(), switch.errors()
+            if ended != (0, ""):
+                pytest.fail(f"ovsct switch ended with {ended[0]}: {ended[1]}")
     return Given(version, cases, report)
 
 

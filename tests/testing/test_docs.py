@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from configparser import ConfigParser
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,15 @@ pytest_plugins = ["pytester", "ovsct.testing.plugin"]
 
 _PAGE = Path(__file__).resolve().parents[2] / "docs" / "testing.md"
 EXAMPLES = re.findall(r"^```python\n(.*?)^```$", _PAGE.read_text(encoding="utf-8"), re.M | re.S)
+
+
+def test_pytest_finds_the_plugin_by_itself() -> None:
+    setup = ConfigParser(delimiters=("=",))
+    setup.read(_PAGE.parent.parent / "setup.cfg", encoding="utf-8")
+    name, _, module = setup["options.entry_points"]["pytest11"].strip().partition(" = ")
+    # By its own name: pytest then knows it however it is asked for, and takes it once.
+    assert name == module
+    assert hasattr(import_module(module), "ovs_bridge")
 
 
 def test_the_examples_run(pytester: pytest.Pytester) -> None:
