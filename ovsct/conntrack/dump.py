@@ -20,6 +20,8 @@ from typing import Final
 from ovsct.lane import Connection, Tuple5
 from ovsct.packet.packet import PROTO_ICMP, PROTO_ICMPV6, PROTO_SCTP, PROTO_TCP
 
+PROTO_GRE: Final = 47
+
 PROTOCOL_NAMES: Final = {
     1: "icmp", 2: "igmp", 6: "tcp", 17: "udp", 33: "dccp", 58: "icmpv6", 132: "sctp",
     136: "udplite",
@@ -161,6 +163,9 @@ def proc_line(c: Connection) -> str:
         text += f"{int(c.timeout)} "
         if c.state:
             text += f"{c.state} "
+    if c.proto == PROTO_GRE:
+        # What the tracker prints of its own: its timeouts, those of a host without a policy.
+        text += "timeout=30, stream_timeout=180 "
     text += _proc_tuple(c, c.orig)
     if "seen-reply" not in c.status:
         text += "[UNREPLIED] "
@@ -183,7 +188,7 @@ def _proc_tuple(c: Connection, t: Tuple5) -> str:
         return f"{ends}sport={t.sport} dport={t.dport} "
     if t.icmp_id is not None:
         return f"{ends}type={t.icmp_type} code={t.icmp_code} id={t.icmp_id} "
-    if c.proto == 47:
+    if c.proto == PROTO_GRE:
         return f"{ends}srckey=0x{t.sport:x} dstkey=0x{t.dport:x} "
     return ends
 

@@ -187,6 +187,7 @@ def _ends(protoinfo: dict[str, str]) -> frozenset[str]:
 _PROC = re.compile(
     r"(?P<l3>ipv4|ipv6)\s+(?:2|10)\s+\S+\s+(?P<proto>\d+)\s+"
     r"(?:(?P<timeout>-?\d+)\s+)?(?:(?P<state>[A-Z][A-Z0-9_]*)\s+)?"
+    r"(?:timeout=\d+, stream_timeout=\d+\s+)?"
     r"(?P<orig>src=(?:(?!src=|\[).)*)"
     r"(?P<unreplied>\[UNREPLIED\]\s+)?"
     r"(?P<reply>src=(?:(?! mark=| \[|\[).)*)"

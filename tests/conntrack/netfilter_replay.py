@@ -26,7 +26,9 @@ from ovsct.packet.packet import Packet, parse
 
 RECORDED = Path(__file__).parent / "recorded"
 ZONE = 2
-_PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6", 132: "sctp", 136: "udplite"}
+_PROTOCOLS = {
+    1: "icmp", 6: "tcp", 17: "udp", 47: "gre", 58: "icmpv6", 132: "sctp", 136: "udplite",
+}  # fmt: skip
 _STATES = {6: TCP_NAMES, 132: SCTP_NAMES}
 
 
@@ -166,7 +168,10 @@ def proc_line(e: Entry, now: float) -> tuple[float, str]:
     ]
     if names and not (offloaded and e.proto == 6):
         words.append(names[e.state])
-    words.append(_direction(e.original))
+    if e.proto == 47:
+        words.append(f"timeout=30, stream_timeout=180 {_direction(e.original)}")
+    else:
+        words.append(_direction(e.original))
     if not e.status & Status.SEEN_REPLY:
         words.append("[UNREPLIED]")
     words.append(_direction(e.reply))
@@ -189,10 +194,12 @@ def _direction(tuple_: int) -> str:
         return f"{text} type={parts.dport >> 8} code={parts.dport & 255} id={parts.sport}"
     if parts.proto in (6, 17, 132, 136):
         return f"{text} sport={parts.sport} dport={parts.dport}"
+    if parts.proto == 47:
+        return f"{text} srckey=0x{parts.sport:x} dstkey=0x{parts.dport:x}"
     return text
 
 
-_TIMEOUT = re.compile(r"^(ipv\d \d+ \S+ \d+) (-?\d+) (?=[A-Z_]|src)")
+_TIMEOUT = re.compile(r"^(ipv\d \d+ \S+ \d+) (-?\d+) (?=[A-Z_]|src|timeout=)")
 
 
 def same_table(netfilter: Netfilter, now: float, lines: list[str]) -> str | None:

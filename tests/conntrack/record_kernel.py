@@ -16,13 +16,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from ovsct.conntrack.netfilter.stat import COLUMNS
 from ovsct.lane import Arrival
 from ovsct.oracle.kernel.kernel_ovs import KernelOvs
-from ovsct.packet.build import icmp_echo, icmp_error, tcp, udp
+from ovsct.packet.build import icmp_echo, icmp_error, ip, tcp, udp
+from ovsct.packet.fields import SLOTS
+from ovsct.packet.packet import parse
 
 FOLDER = Path(__file__).parent / "recorded" / "lane"
 FOLDER_NOTE = "python -m tests.conntrack.record_kernel: ovs-vswitchd 3.1 over openvswitch.ko"
@@ -31,7 +35,7 @@ FOLDER_NOTE = "python -m tests.conntrack.record_kernel: ovs-vswitchd 3.1 over op
 @dataclass(frozen=True)
 class Case:
     """Flows, and frames with their times and ports. Before that `sysctls` are set (net.netfilter,
-    without ``nf_conntrack_``), zone limits, and timeout policies by name and those of zones.
+    without ``nf_conntrack_``), and zone limits.
     """
 
     name: str
@@ -39,8 +43,10 @@ class Case:
     talk: Sequence[tuple[float, int | None, bytes]]
     sysctls: Mapping[str, int] = field(default_factory=dict)
     zone_limits: Mapping[str, int] = field(default_factory=dict)
-    policy: Mapping[str, int] = field(default_factory=dict)
-    """The timeout policy of zone 2."""
+    answers: bool = False
+    """Whether what leaves on port 2 is answered there."""
+    ports: tuple[int, int] = (0, 0)
+    """The range of ports that NAT is asked for."""
 
 
 CLIENT, SERVER, POOL = "10.0.0.1", "10.0.0.2", "10.0.0.100"
@@ -215,8 +221,6 @@ def _nat_helpers() -> list[Case]:
 
 def _sport(talk: Sequence[tuple[float, int, bytes]], seen: int) -> list[tuple[float, int, bytes]]:
     """What comes from the server goes to the port that the client was translated to."""
-    from ovsct.packet.packet import parse
-
     changed = []
     for at, port, frame in talk:
         if port == 2:
@@ -283,15 +287,97 @@ def _attack() -> list[Case]:
     ]
 
 
+def answer(frame: bytes) -> bytes | None:
+    """What the other end would say to a frame, if it says anything."""
+    packet = parse(frame, 1)
+    key = packet.key
+    v4 = frame[12:14] == b"\x08\0"
+    names = ("nw_src", "nw_dst") if v4 else ("ipv6_src", "ipv6_dst")
+    kind = IPv4Address if v4 else IPv6Address
+    src, dst = (str(kind(SLOTS[name].get(key))) for name in names)
+    proto, l4 = SLOTS["nw_proto"].get(key), packet.l4
+    sport, dport = SLOTS["tp_src"].get(key), SLOTS["tp_dst"].get(key)
+    body = frame[l4 : packet.end]
+    if proto == 6:
+        seq = int.from_bytes(body[4:8], "big")
+        return tcp(dst, src, dport, sport, "SA", seq=seq ^ 0x5A5A, ack=seq + 1)
+    if proto == 17:
+        return udp(dst, src, dport, sport, payload=b"answer")
+    if proto in (1, 58):
+        return icmp_echo(dst, src, int.from_bytes(body[4:6], "big"), reply=True)
+    return ip(dst, src, proto, body)
+
+
+def _translating(nat: str, family: int = 4) -> list[str]:
+    proto = "ip" if family == 4 else "ipv6"
+    return [
+        f"table=0,priority=10,{proto},actions=ct(zone=2,nat,table=1)",
+        f"table=1,priority=20,ct_state=+trk+new,{proto},in_port=1,"
+        f"actions=ct(commit,zone=2,nat({nat})),output:2",
+        f"table=1,priority=10,ct_state=+trk+est,{proto},in_port=1,actions=output:2",
+        f"table=1,priority=10,ct_state=+trk+est,{proto},in_port=2,actions=output:1",
+    ]
+
+
+def _nat_flags() -> list[Case]:
+    def talk(clients: Sequence[str], servers: Sequence[str]) -> list[tuple[float, int, bytes]]:
+        made = []
+        for number, (client, server) in enumerate(product(clients, servers)):
+            made += [
+                tcp(client, server, 1000, 80, "S", seq=number),
+                udp(client, server, 700 + number, 53, payload=b"x"),
+                icmp_echo(client, server, 7),
+            ]
+        return [(0.1 * n, 1, frame) for n, frame in enumerate(made)]
+
+    four = talk([f"10.0.0.{n}" for n in (1, 3, 4)], ["10.0.0.2", "10.0.1.9"])
+    six = talk([f"fc00::{n}" for n in (1, 3)], ["fc00::2", "fc00:1::9"])
+    pool, pool6 = "10.0.0.100-10.0.0.103", "fc00::a0-fc00::a3"
+    cases = []
+    for flag in ("", ",persistent", ",hash", ",random"):
+        name = flag.strip(",").replace(",", "-") or "plain"
+        cases += [
+            Case(f"src-{name}", _translating(f"src={pool}{flag}"), four, answers=True),
+            Case(f"src-ports-{name}", _translating(f"src={pool}:2000-2007{flag}"), four,
+                 answers=True, ports=(2000, 2007)),
+            Case(f"dst-{name}", _translating(f"dst={pool}{flag}"), four, answers=True),
+            Case(f"dst-ports-{name}", _translating(f"dst={pool}:8000-8007{flag}"), four,
+                 answers=True, ports=(8000, 8007)),
+            Case(f"src6-{name}", _translating(f"src={pool6}{flag}", 6), six, answers=True),
+        ]  # fmt: skip
+    return cases
+
+
+def _gre() -> list[Case]:
+    plain = b"\0\0\x08\0payload!"
+    keyed = b"\x20\0\x08\0\0\0\0\7payload!"
+    pptp = b"\x30\1\x88\x0b\0\4\0\7\0\0\0\1data"
+    talk = [
+        (0.1 * n, port, ip(*ends, 47, body))
+        for n, (port, ends, body) in enumerate([
+            (1, (CLIENT, SERVER), plain), (2, (SERVER, CLIENT), plain),
+            (1, (CLIENT, SERVER), keyed), (1, (CLIENT, SERVER), plain),
+            (1, (CLIENT, SERVER), pptp), (2, (SERVER, CLIENT), pptp),
+            (1, ("10.0.0.3", SERVER), pptp), (1, ("10.0.0.3", SERVER), plain),
+            (1, ("10.0.0.3", SERVER), b"\0\0"), (1, ("10.0.0.4", SERVER), b"\0\2\x08\0x"),
+        ])
+    ]  # fmt: skip
+    flows = _translating("src=10.0.0.100")
+    return [
+        Case("gre", [line.replace(",nat(src=10.0.0.100)", "").replace(",nat", "")
+                     for line in flows], talk),
+        Case("gre-snat", flows, [each for each in talk if each[1] == 1], answers=True),
+    ]  # fmt: skip
+
+
 def _zones() -> list[Case]:
-    """These take a kernel with conncount and cttimeout: a stock one, in QEMU."""
+    """These take a kernel with conncount and GRE's tracker: a stock one, in QEMU."""
     flows = [
         "table=0,priority=10,ip,actions=ct(zone=2,table=1)",
         "table=1,priority=20,ct_state=+trk+new,ip,in_port=1,actions=ct(commit,zone=2),output:2",
         "table=1,priority=10,ct_state=+trk+est,ip,in_port=1,actions=output:2",
         "table=1,priority=10,ct_state=+trk+est,ip,in_port=2,actions=output:1",
     ]
-    there, back = (CLIENT, SERVER, 1000, 80), (SERVER, CLIENT, 80, 1000)
     limited = [
         (0.0, 1, tcp(CLIENT, SERVER, 1000, 80, "S", seq=1)),
         (0.1, 1, tcp(CLIENT, SERVER, 1001, 80, "S", seq=1)),
@@ -301,38 +387,78 @@ def _zones() -> list[Case]:
         (0.4, 1, tcp(CLIENT, SERVER, 1003, 80, "S", seq=1)),
         (0.5, 1, tcp(CLIENT, SERVER, 1004, 80, "S", seq=1)),
     ]
-    talk = [
-        (0.0, 1, tcp(*there, "S", seq=1)),
-        (0.1, 1, udp(CLIENT, SERVER, 1000, 53, payload=b"x")),
-        (0.2, 2, udp(SERVER, CLIENT, 53, 1000, payload=b"x")),
-        (0.3, 1, icmp_echo(CLIENT, SERVER)),
-        (1.0, 2, tcp(*back, "SA", seq=9, ack=2)),
-        (1.1, 1, tcp(*there, "A", seq=2, ack=10)),
-        (3.0, 1, udp(CLIENT, SERVER, 1000, 53, payload=b"x")),
-        (3.1, 2, udp(SERVER, CLIENT, 53, 1000, payload=b"x")),
-        (3.2, 1, tcp(*there, "FA", seq=2, ack=10)),
-        (3.3, 2, tcp(*back, "A", seq=10, ack=3)),
-        (3.4, 2, tcp(*back, "FA", seq=10, ack=3)),
-        (3.5, 1, tcp(*there, "A", seq=3, ack=11)),
-    ]
-    policy = {
-        "tcp_syn_sent": 41, "tcp_syn_recv": 42, "tcp_established": 143, "tcp_fin_wait": 44,
-        "tcp_close_wait": 45, "tcp_last_ack": 46, "tcp_time_wait": 47, "tcp_close": 48,
-        "tcp_retransmit": 49, "tcp_unack": 50, "udp_first": 51, "udp_single": 52,
-        "udp_multiple": 53, "icmp_first": 54, "icmp_reply": 55,
-    }
     return [
         Case("limit", flows, limited, zone_limits={"2": 2}),
         Case("default-limit", flows, limited, zone_limits={"default": 2}),
         Case("limit-0", flows, limited, zone_limits={"2": 0}),
-        Case("policy", flows, talk, policy=policy),
-        Case("policy-in-part", flows, talk, policy={"tcp_established": 99, "udp_single": 7}),
         _scenario("syn-flood-zone-limit"),
+        *_gre(),
     ]
+
+
+def _ipv6(chain: Sequence[tuple[int, bytes]], last: int, body: bytes) -> bytes:
+    """An IPv6 packet with extension headers, each (its kind, its bytes from the third on)."""
+    kinds = [kind for kind, _ in chain] + [last]
+    extra = b"".join(
+        bytes((after, (len(rest) + 2) // 8 - 1)) + rest
+        for (_, rest), after in zip(chain, kinds[1:], strict=True)
+    )
+    size = (len(extra) + len(body)).to_bytes(2, "big")
+    ends = b"".join(ip_address(each).packed for each in (CLIENT6, SERVER6))
+    return bytes(12) + b"\x86\xdd\x60\0\0\0" + size + bytes((kinds[0], 64)) + ends + extra + body
+
+
+def _pieces6(before: Sequence[tuple[int, bytes]], behind: Sequence[tuple[int, bytes]],
+             sizes: Sequence[int], order: Sequence[int], ident: int) -> list[bytes]:  # fmt: skip
+    """Fragments of a UDP datagram whose extension headers stand before and behind the cut."""
+    total = sum(sizes)
+    inner = _ipv6(behind, 17, b"")[54:] if behind else b""
+    kind = behind[0][0] if behind else 17
+    payload = bytes(n % 251 for n in range(total - 8 - len(inner)))
+    data = udp(CLIENT6, SERVER6, 1000, 53, payload=payload)
+    body = inner + data[54:]
+    assert len(body) == total
+    made = []
+    at = 0
+    for number, size in enumerate(sizes):
+        word = at | (number < len(sizes) - 1)
+        head = bytes((kind, 0)) + word.to_bytes(2, "big") + ident.to_bytes(4, "big")
+        made.append(_ipv6(before, 44, head + body[at : at + size]))
+        at += size
+    return [made[number] for number in order]
+
+
+def _ext_fragments() -> list[Case]:
+    flows = [
+        "table=0,priority=10,ipv6,actions=ct(zone=2,table=1)",
+        "table=1,priority=20,ct_state=+trk+new,ipv6,in_port=1,actions=ct(commit,zone=2),output:2",
+        "table=1,priority=10,ct_state=+trk+inv,ipv6,actions=output:2",
+    ]
+    pad = b"\1\4\0\0\0\0"
+    hop, dest = (0, pad), (60, pad)
+    routing = (43, b"\4\0\0\0\0\0")
+    wide = (60, b"\1\x0c" + bytes(12))
+    shapes: dict[str, tuple[list[tuple[int, bytes]], list[tuple[int, bytes]]]] = {
+        "hop": ([hop], []),
+        "dest-before": ([dest], []),
+        "dest-behind": ([], [dest]),
+        "wide-behind": ([], [wide]),
+        "hop-dest-routing": ([hop, dest, routing], []),
+        "routing-dest": ([routing], [dest]),
+        "hop-and-dest-behind": ([hop], [dest]),
+    }
+    cases = []
+    for number, (name, (before, behind)) in enumerate(shapes.items()):
+        frames = _pieces6(before, behind, (1200, 800, 500), (0, 1, 2), number)
+        other = _pieces6(before, behind, (1000, 1200, 36), (2, 0, 1), number + 50)
+        talk = [(0.1 * n, 1, frame) for n, frame in enumerate([*frames, *other])]
+        cases.append(Case(name, flows, talk))
+    return cases
 
 
 SETS: dict[str, Callable[[], list[Case]]] = {
     "nat-helpers": _nat_helpers, "attack": _attack, "zones": _zones,
+    "ext-fragments": _ext_fragments, "nat-flags": _nat_flags,
 }  # fmt: skip
 
 
@@ -376,14 +502,6 @@ def _set_up(real: KernelOvs, case: Case) -> Iterator[None]:
     for zone, limit in case.zone_limits.items():
         where = "default" if zone == "default" else f"zone={zone},limit"
         real.ctl("dpctl/ct-set-limits", f"{where}={limit}")
-    if case.policy:
-        items = [f"{name}={seconds}" for name, seconds in case.policy.items()]
-        # The one datapath of this machine has a row only once it is asked for.
-        real.run("ovs-vsctl", "--no-wait", "--", "--id=@dp", "create", "Datapath",
-                 "datapath_version=0", "--", "set", "Open_vSwitch", ".",
-                 "datapaths:system=@dp")  # fmt: skip
-        real.run("ovs-vsctl", "--no-wait", "add-zone-tp", "system", "zone=2", *items)
-        real.advance(1.0)
     try:
         yield
     finally:
@@ -395,9 +513,6 @@ def _set_up(real: KernelOvs, case: Case) -> Iterator[None]:
                 real.ctl("dpctl/ct-set-limits", "default=0")
             else:
                 real.ctl("dpctl/ct-del-limits", f"zone={zone}")
-        if case.policy:
-            real.run("ovs-vsctl", "--no-wait", "del-zone-tp", "system", "zone=2")
-            real.run("ovs-vsctl", "--no-wait", "clear", "Open_vSwitch", ".", "datapaths")
 
 
 def record(kernel: str, name: str) -> None:
@@ -423,20 +538,32 @@ def _play(real: KernelOvs, case: Case) -> dict[str, Any]:
         if port is None:
             real.advance(at)
             continue
-        out = real.receive(Arrival(at, port, frame)).out
-        steps.append({
-            "at": at, "port": port, "frame": frame.hex(),
-            "out": [[each.port, each.frame.hex()] for each in out],
-            "conntrack": [
-                " ".join(line.split()).rpartition(" use=")[0] for line in real.dump_conntrack()
-            ],
-        })  # fmt: skip
+        step = _step(real, at, port, frame)
+        steps.append(step)
+        for where, left in step["out"] if case.answers else ():
+            back = answer(bytes.fromhex(left)) if where == 2 else None
+            if back is not None:
+                steps.append(_step(real, round(at + 0.01, 3), 2, back))
+    if case.answers:
+        # The table grows with every step, and its last state tells of all: that is enough.
+        for step in steps[:-1]:
+            del step["conntrack"]
     said = _statistics(real)
     stat = {column: said[column] - before[column] for column in COLUMNS}
-    options = {"sysctls": case.sysctls, "zone_limits": case.zone_limits, "policy": case.policy}
+    options = {"sysctls": case.sysctls, "zone_limits": case.zone_limits}
     return {
         "name": case.name, "flows": list(case.flows), "steps": steps, "stat": stat,
-        **{key: dict(value) for key, value in options.items() if value},
+        "ports": case.ports, **{key: dict(value) for key, value in options.items() if value},
+    }  # fmt: skip
+
+
+def _step(real: KernelOvs, at: float, port: int, frame: bytes) -> dict[str, Any]:
+    """One frame, and what came of it."""
+    out = real.receive(Arrival(at, port, frame)).out
+    table = [" ".join(line.split()).rpartition(" use=")[0] for line in real.dump_conntrack()]
+    return {
+        "at": at, "port": port, "frame": frame.hex(),
+        "out": [[each.port, each.frame.hex()] for each in out], "conntrack": table,
     }  # fmt: skip
 
 

@@ -24,9 +24,14 @@ BAD: Final = "bad"
 _DF: Final = 0x4000
 _MF: Final = 0x2000
 _MAX: Final = 65535
+_LEAST_MTU: Final = 1280
+"""To less no IPv6 packet is cut (IPV6_MIN_MTU)."""
+
 _CE: Final = 8
 _NOT_ECT: Final = 1
-_UNFRAGMENTABLE: Final = (0, 43, 60)
+_ROUTING: Final = 43
+_DESTINATION: Final = 60
+_UNFRAGMENTABLE: Final = (0, _ROUTING, _DESTINATION)
 
 
 class Queue(Timed):
@@ -308,26 +313,47 @@ def refragment(packet: Packet, sizes: Sequence[int] = (), ident: int = 0) -> lis
         ident: IPv6 only: the identification that the kernel draws anew.
 
     Raises:
-        OvsctError: an IPv6 packet with extension headers would have to be cut.
+        OvsctError: the extension headers of an IPv6 packet end nowhere.
     """
     frame, l3, end, mru = packet.frame, packet.l3, packet.end, packet.mru
     if not mru or len(frame) <= mru + 14:
         return [frame]
     v4 = frame[l3] >> 4 == 4
-    header = (frame[l3] & 0x0F) * 4 if v4 else 40
+    header, field = ((frame[l3] & 0x0F) * 4, 0) if v4 else _unfragmentable(frame, l3, end)
     body = frame[l3 + header : end]
-    room = mru - header - (0 if v4 else 8)
+    room = mru - header if v4 else max(mru, _LEAST_MTU) - header - 8
+    # Sums differ too if options came behind the fragment header that now stand before it: pieces
+    # that came have no room for them in front.
     if sum(sizes) != len(body) or any(size > room for size in sizes):
         sizes = cut_anew(len(body), room)
-    cut = _cut_v4 if v4 else _cut_v6
     frames = []
     at = 0
     for size in sizes:
         last = at + size == len(body)
-        start = cut(frame[l3 : l3 + header], at, size, last, ident)
+        whole = frame[l3 : l3 + header]
+        if v4:
+            start = _cut_v4(whole, at, size, last)
+        else:
+            start = _cut_v6(whole, field, at, size, last, ident)
         frames.append(frame[:l3] + start + body[at : at + size])
         at += size
     return frames
+
+
+def _unfragmentable(frame: bytes, l3: int, end: int) -> tuple[int, int]:
+    """How long the part of an IPv6 packet is that every fragment repeats, and where in it stands
+    what follows (ip6_find_1stfragopt()): hop-by-hop, routing and what options stand before that.
+    """
+    field, at, routed = 6, 40, False
+    while l3 + at <= end:
+        kind = frame[l3 + field]
+        if kind not in _UNFRAGMENTABLE or (kind == _DESTINATION and routed):
+            return at, field
+        routed = routed or kind == _ROUTING
+        if l3 + at + 2 > end:
+            break
+        field, at = at, at + (frame[l3 + at + 1] + 1) * 8
+    raise OvsctError("the extension headers of a packet that is to be cut end nowhere")
 
 
 def cut_anew(left: int, room: int) -> tuple[int, ...]:
@@ -339,7 +365,7 @@ def cut_anew(left: int, room: int) -> tuple[int, ...]:
     return (*sizes, left)
 
 
-def _cut_v4(whole: bytes, at: int, size: int, last: bool, ident: int) -> bytes:
+def _cut_v4(whole: bytes, at: int, size: int, last: bool) -> bytes:
     header = bytearray(whole)
     if at:
         _blank_options(header)
@@ -366,12 +392,10 @@ def _blank_options(header: bytearray) -> None:
         at = stop
 
 
-def _cut_v6(whole: bytes, at: int, size: int, last: bool, ident: int) -> bytes:
+def _cut_v6(whole: bytes, field: int, at: int, size: int, last: bool, ident: int) -> bytes:
     header = bytearray(whole)
-    kind = header[6]
-    if kind in _UNFRAGMENTABLE:
-        raise OvsctError("cutting IPv6 packets with extension headers again is not modelled")
-    header[6] = PROTO_FRAGMENT
-    header[4:6] = (8 + size).to_bytes(2, "big")
+    kind = header[field]
+    header[field] = PROTO_FRAGMENT
+    header[4:6] = (len(header) - 40 + 8 + size).to_bytes(2, "big")
     word = at | (0 if last else 1)
     return bytes(header) + bytes((kind, 0)) + word.to_bytes(2, "big") + ident.to_bytes(4, "big")

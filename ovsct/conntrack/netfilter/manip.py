@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ovsct.conntrack.netfilter.icmp import PROTO_DCCP, PROTO_UDPLITE
+from ovsct.conntrack.netfilter.icmp import PROTO_DCCP, PROTO_GRE, PROTO_UDPLITE
 from ovsct.conntrack.tuples import Parts
 from ovsct.packet.checksum import fold, sctp_checksum, word_sum
 from ovsct.packet.fields import FRAG_LATER, SLOTS
@@ -84,6 +84,8 @@ def _rewrite_l4(
         return _rewrite_icmpv6(buffer, l4, end, target.sport, address)
     if proto == PROTO_SCTP:
         return _rewrite_sctp(buffer, l4, end, target, side)
+    if proto == PROTO_GRE:
+        return _rewrite_gre(buffer, l4, end, target, side)
     sums = _SUMS.get(proto)
     if sums is None:
         return True
@@ -135,6 +137,19 @@ def _rewrite_sctp(buffer: bytearray, l4: int, end: int, target: Parts, side: int
     buffer[at : at + 2] = (target.dport if side else target.sport).to_bytes(2, "big")
     if end - l4 >= 12:
         buffer[l4 + 8 : l4 + 12] = sctp_checksum(bytes(buffer[l4:end]))
+    return True
+
+
+def _rewrite_gre(buffer: bytearray, l4: int, end: int, target: Parts, side: int) -> bool:
+    """gre_manip_pkt(): only version 1 has a key, the call id of the end that it goes to."""
+    if end - l4 < 8:
+        return False
+    version = buffer[l4 + 1] & 0x07
+    if side == SRC or version == 0:
+        return True
+    if version != 1:
+        return False
+    buffer[l4 + 6 : l4 + 8] = target.dport.to_bytes(2, "big")
     return True
 
 
