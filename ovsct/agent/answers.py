@@ -298,7 +298,7 @@ def _queue_desc(session: Session, message: s.QueueDescRequest, xid: int) -> None
 
 def _tables(session: Session, _: s.TableStatsRequest, xid: int) -> None:
     model = session.model
-    counts = model.datapath.table_counts()
+    counts = model.datapath.table_counts(model.bridge.place)
     entries = tuple(
         s.TableStats(
             table=number,

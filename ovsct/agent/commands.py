@@ -13,7 +13,9 @@ from ovsct.agent.trace_text import trace
 from ovsct.agent.unixctl import Command, list_commands
 from ovsct.conntrack.select import parse_selection
 from ovsct.errors import InputError, OvsctError
+from ovsct.packet.fields import SLOTS
 
+_IN_PORT: Final = SLOTS["in_port"]
 _PORT_NAME = re.compile(r"p(\d+)\Z")
 _MOST: Final = 16
 
@@ -22,13 +24,16 @@ class Commands:
     """The commands of one switch.
 
     Args:
-        model: the switch.
+        models: its bridges.
         clock: its clock.
         leave: ends the program.
     """
 
-    def __init__(self, model: ModelBridge, clock: Clock, leave: Callable[[], None]) -> None:
-        self._model = model
+    def __init__(
+        self, models: Sequence[ModelBridge], clock: Clock, leave: Callable[[], None]
+    ) -> None:
+        self._models = {model.bridge.name: model for model in models}
+        self._model = models[0]
         self._clock = clock
         self._leave = leave
         self.table: dict[str, Command] = {
@@ -37,7 +42,9 @@ class Commands:
             "dpctl/flush-conntrack": Command(
                 "[dp] [zone=N] [ct-orig-tuple] [ct-reply-tuple]", 0, 4, self._flush_ct
             ),
-            "dpif/dump-flows": Command("[-m] [--names | --no-names] bridge", 1, _MOST, self._dump),
+            "dpif/dump-flows": Command(
+                "[-m] [--names | --no-names] bridge", 1, _MOST, self._dump_bridge
+            ),
             "exit": Command("[--cleanup]", 0, 1, self._exit),
             "fdb/flush": Command("[bridge]", 0, 1, self._fdb_flush),
             "fdb/show": Command("bridge", 1, 1, self._fdb_show),
@@ -55,20 +62,39 @@ class Commands:
             "version": Command("", 0, 0, lambda _: f"ovsct {__version__} (Open vSwitch 3.1)\n"),
         }  # fmt: skip
 
-    def _bridge(self, name: str) -> None:
-        if name != self._model.bridge.name:
+    def _bridge(self, name: str) -> ModelBridge:
+        model = self._models.get(name)
+        if model is None:
             raise OvsctError("no such bridge")
+        return model
 
     # -- the datapath --------------------------------------------------------------------------
 
-    def _dump(self, arguments: Sequence[str]) -> str:
+    @staticmethod
+    def _named(arguments: Sequence[str]) -> list[str]:
         for argument in arguments:
-            if argument.startswith("-"):
-                if argument not in ("-m", "--names", "--no-names"):
-                    raise OvsctError(f"{argument}: not supported here")
-            elif argument not in (self._model.bridge.name, "ovs-system", "dummy@ovs-dummy"):
-                raise OvsctError("no such bridge")
+            if argument.startswith("-") and argument not in ("-m", "--names", "--no-names"):
+                raise OvsctError(f"{argument}: not supported here")
+        return [argument for argument in arguments if not argument.startswith("-")]
+
+    def _dump(self, arguments: Sequence[str]) -> str:
+        for name in self._named(arguments):
+            if name not in ("ovs-system", "dummy@ovs-dummy"):
+                self._bridge(name)
         return "".join(f"{line}\n" for line in self._model.lane.dump_flows())
+
+    def _dump_bridge(self, arguments: Sequence[str]) -> str:
+        """Of a bridge: the datapath flows of packets that came in on its ports."""
+        names = self._named(arguments)
+        bridges = {self._bridge(name).bridge for name in names}
+        backer = self._model.bridge.backer
+        flows = self._model.datapath.megaflows()
+        lines = zip(flows, self._model.lane.dump_flows(), strict=True)
+        return "".join(
+            f"{line}\n"
+            for flow, line in lines
+            if backer.entry(_IN_PORT.get(flow.key), self._model.bridge)[0] in bridges
+        )
 
     def _dump_ct(self, arguments: Sequence[str]) -> str:
         zone = None
@@ -99,14 +125,18 @@ class Commands:
         return ""
 
     def _purge(self, _: Sequence[str]) -> str:
-        self._model.rules.note_use()
+        for model in self._models.values():
+            model.rules.note_use()
         self._model.datapath.flush()
         return ""
 
     def _receive(self, arguments: Sequence[str]) -> str:
         found = _PORT_NAME.match(arguments[0])
-        if found is None or int(found[1]) not in self._model.bridge.ports:
+        backer = self._model.bridge.backer
+        if found is None or int(found[1]) not in backer.ports:
             raise OvsctError("no such dummy netdev")
+        bridge, _ = backer.entry(int(found[1]), self._model.bridge)
+        model = self._models[bridge.name]
         for text in arguments[1:]:
             try:
                 frame = bytes.fromhex(text)
@@ -114,27 +144,28 @@ class Commands:
                 raise OvsctError("bad packet or flow syntax") from None
             if len(frame) < 14:
                 raise OvsctError(f"a frame of {len(frame)} bytes is shorter than its header")
-            self._model.receive(int(found[1]), frame)
+            model.receive(int(found[1]), frame)
         return ""
 
     # -- the bridge ----------------------------------------------------------------------------
 
     def _fdb_show(self, arguments: Sequence[str]) -> str:
-        self._bridge(arguments[0])
+        model = self._bridge(arguments[0])
         lines = [" port  VLAN  MAC                Age\n"]
-        for vlan, mac, port, used in self._model.bridge.fdb:
+        for vlan, mac, port, used in model.bridge.fdb:
             address = mac.to_bytes(6, "big").hex(":")
             named = "LOCAL" if port == 0xFFFE else str(port)
-            lines.append(f"{named:>5}  {vlan:>4}  {address}  {int(self._model.now - used):>3}\n")
+            lines.append(f"{named:>5}  {vlan:>4}  {address}  {int(model.now - used):>3}\n")
         return "".join(lines)
 
     def _fdb_flush(self, arguments: Sequence[str]) -> str:
-        if arguments:
-            self._bridge(arguments[0])
-        self._model.forget_addresses()
+        for model in [self._bridge(name) for name in arguments] or self._models.values():
+            model.forget_addresses()
         return "table successfully flushed\n"
 
     def _trace(self, arguments: Sequence[str]) -> str:
+        if len(self._models) > 1:
+            raise OvsctError("ofproto/trace of joined bridges is not modelled: use ovsct trace")
         try:
             return trace(self._model, arguments)
         except InputError as error:

@@ -65,16 +65,21 @@ class Groups:
         """A group is about to be another: it begins to count anew, as it does in OVS."""
         self._rules.decided_otherwise()
         counts = self._datapath.bucket_counts
-        for used in [used for used in counts if used[0] == ident]:
+        for used in [used for used in counts if used[0] == self._counted(ident)]:
             del counts[used]
+
+    def _counted(self, ident: int) -> int:
+        """The number by which the datapath counts a group."""
+        return self._bridge.place << 32 | ident
 
     def stats(self, group: Group, now: float) -> GroupStats:
         """The counters of a group and its buckets."""
         self._datapath.flow_counts()  # brings in what megaflows have served
         counts = self._datapath.bucket_counts
         ident = group.group_id
-        every = counts.get((ident, None), (0, 0))
-        each = [counts.get((ident, bucket.bucket_id), (0, 0)) for bucket in group.buckets]
+        number = self._counted(ident)
+        every = counts.get((number, None), (0, 0))
+        each = [counts.get((number, bucket.bucket_id), (0, 0)) for bucket in group.buckets]
         return GroupStats(
             group_id=ident,
             ref_count=sum(ident in groups_of(rule.flow.actions) for rule in self._rules),

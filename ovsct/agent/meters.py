@@ -47,6 +47,8 @@ class Meters:
         Raises WireError; nothing has changed then.
         """
         ident = message.meter_id
+        if len(self._bridge.backer.bridges) > 1:
+            raise WireError("OFPMMFC_OUT_OF_METERS", "joined bridges have no meters here")
         if message.command == "delete":
             return self._delete(list(self.configs) if ident == METER_ALL else [ident], now)
         if not ident or (ident > METER_MAX and ident not in SPECIAL):

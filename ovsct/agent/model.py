@@ -18,6 +18,7 @@ from ovsct.agent.ports import Ports
 from ovsct.agent.punt import Punt, PuntingDatapath, metadata_of
 from ovsct.agent.rules import HIDDEN_TABLE, Filter, Removed, Rule, Rules, groups_of, with_actions
 from ovsct.agent.tables import Tables
+from ovsct.bridge.bridge import Bridge
 from ovsct.bridge.datapath import Run
 from ovsct.bridge.resume import resume
 from ovsct.conntrack.select import Selection
@@ -48,31 +49,52 @@ _OF_TUPLE: Final = ((("ct_nw_src", "ct_nw_dst"), 0x0800), (("ct_ipv6_src", "ct_i
 _OF_TUPLE_MASK: Final = sum(FIELDS[name].mask for names, _ in _OF_TUPLE for name in names)
 
 
+def models_of(lane: OvsLane, now: float = 0.0) -> list[ModelBridge]:
+    """All bridges of a lane, which know of each other."""
+    models = [ModelBridge(lane, now, bridge) for bridge in lane.bridge.backer.bridges]
+    mates = {model.bridge.name: model for model in models}
+    for model in models:
+        model.mates = mates
+    return models
+
+
+def _punting(lane: OvsLane) -> PuntingDatapath:
+    """The lane's datapath, with its way to controllers open."""
+    if isinstance(lane.datapath, PuntingDatapath):
+        return lane.datapath
+    dialect = "kernel" if lane.datapath.kernel else "userspace"
+    datapath = PuntingDatapath(lane.bridge, lane.tracker, dialect, lane.vlan_limit)
+    datapath.punts = []
+    lane.datapath = datapath
+    return datapath
+
+
 class ModelBridge:
     """A lane as a switch.
 
     Args:
         lane: ``ovs-userspace`` or ``ovs-kernel``; it gets a datapath of its own.
         now: the time in seconds.
+        bridge: which of the lane's bridges it is, the first one by default.
 
-    `deliver`, if set, gets every output to a port; `tell` what controllers may want to know.
+    `mates` are the bridges of the lane by name, itself included (see :func:`models_of`).
+    `deliver`, if set, gets every output with the datapath's number of its port; `tell` what
+    controllers may want to know.
     `author` says whose message is being obeyed, and its transaction id.
     """
 
-    def __init__(self, lane: OvsLane, now: float = 0.0) -> None:
+    def __init__(self, lane: OvsLane, now: float = 0.0, bridge: Bridge | None = None) -> None:
         self.lane = lane
-        self.bridge = lane.bridge
-        dialect = "kernel" if lane.datapath.kernel else "userspace"
-        self.datapath = PuntingDatapath(lane.bridge, lane.tracker, dialect, lane.vlan_limit)
-        self.datapath.punts = []
-        lane.datapath = self.datapath
+        self.bridge = bridge or lane.bridge
+        self.datapath = _punting(lane)
+        self.mates = {self.bridge.name: self}
         self.now = now
-        self.rules = Rules(lane.bridge, self.datapath, now)
-        self.datapath_id = _local_address(lane.bridge.name)
-        self.groups = Groups(lane.bridge, self.datapath, self.rules, now)
-        self.meters = Meters(lane.bridge, self.datapath, self.rules, now)
-        self.ports = Ports(lane.bridge, self.datapath_id, now)
-        self.tables = Tables(lane.bridge.flow_tables)
+        self.rules = Rules(self.bridge, self.datapath, now)
+        self.datapath_id = _local_address(self.bridge.name)
+        self.groups = Groups(self.bridge, self.datapath, self.rules, now)
+        self.meters = Meters(self.bridge, self.datapath, self.rules, now)
+        self.ports = Ports(self.bridge, self.datapath_id, now)
+        self.tables = Tables(self.bridge.flow_tables)
         self.deliver: Callable[[int, bytes], None] | None = None
         self.tell: Callable[[Told], None] | None = None
         self.wants_misses: Callable[[], bool] = lambda: False
@@ -84,17 +106,29 @@ class ModelBridge:
     # -- time and packets ----------------------------------------------------------------------
 
     def advance(self, now: float) -> list[Event]:
-        """Let time pass: connections, megaflows and flows age."""
-        self.now = max(now, self.now)
-        self._report(self.rules.expire(self.now))
-        events = list(self.lane.advance(self.now))
-        self.rules.prune()
+        """Let time pass, for all bridges of the lane: connections, megaflows and flows age."""
+        now = max(now, self.now)
+        for mate in self.mates.values():
+            mate.now = now
+            mate._report(mate.rules.expire(now))
+        events = list(self.lane.advance(now))
+        for mate in self.mates.values():
+            mate.rules.prune()
         return events
 
+    def _packets_come(self) -> None:
+        for mate in self.mates.values():
+            mate.rules.packets_come()
+        self.datapath.punts.clear()
+
     def receive(self, port: int, frame: bytes) -> None:
-        """A frame comes in on a port. Raises InputError: there is no such port."""
-        self.rules.packets_come()
-        self.ports.came(port, frame)
+        """A frame comes in on a port (the datapath's number) of this bridge.
+
+        Raises InputError: there is no such port.
+        """
+        self._packets_come()
+        _, number = self.bridge.backer.entry(port, self.bridge)
+        self.ports.came(number, frame)
         self.datapath.punts.clear()
         try:
             outcome = self.lane.receive(Arrival(self.now, port, frame))
@@ -105,11 +139,11 @@ class ModelBridge:
             _LOG.warning("a packet on port %s was dropped: %s", port, error)
             return
         self._emit(outcome.out)
-        misses = outcome.drop is Drop.TABLE_MISS and self.ports.tells_misses(port)
+        misses = outcome.drop is Drop.TABLE_MISS and self.ports.tells_misses(number)
         if misses and self.wants_misses():
             # OVS has a hidden flow for what no flow matches; with an OpenFlow 1.0 controller it
             # sends the packet there (connmgr_wants_packet_in_on_miss()).
-            key = parse(frame, port, self.lane.vlan_limit).key
+            key = parse(frame, number, self.lane.vlan_limit).key
             self._tell(Punt(frame, IMPLICIT, 0, COOKIE_NONE, 0, metadata_of(key)))
 
     def packet_out(self, message: PacketOut) -> None:
@@ -120,12 +154,12 @@ class ModelBridge:
             raise WireError("OFPBRC_BAD_PACKET", f"a frame of {len(message.data)} bytes")
         key = parse(message.data, message.in_port, self.lane.vlan_limit).key | message.match.value
         self._check(message.actions, Match(key, (1 << KEY_BITS) - 1), TABLE_ALL, OF10)
-        self.rules.packets_come()
-        self.datapath.punts.clear()
+        self._packets_come()
         run = Run(self.now, False)
         try:
             self.datapath.run_actions(
-                message.data, message.in_port, message.actions, run, message.match.value
+                self.bridge, message.data, message.in_port, message.actions, run,
+                message.match.value,
             )
         except OvsctError as error:
             raise WireError("OFPBAC_BAD_TYPE", str(error)) from None
@@ -134,14 +168,14 @@ class ModelBridge:
     def resume(self, message: Resume) -> None:
         """Let a packet go on that had paused. Raises WireError: it is none of this bridge's."""
         continuation = message.continuation or Continuation()
-        if continuation.bridge != bridge_id(self.bridge.name):
+        names = [name for name in self.mates if continuation.bridge == bridge_id(name)]
+        if not names:
             raise WireError("NXR_STALE", "the bridge in which it paused is no more")
         if len(message.data) < 14:
             raise WireError("OFPBRC_BAD_PACKET", f"a frame of {len(message.data)} bytes")
-        self.rules.packets_come()
-        self.datapath.punts.clear()
+        self._packets_come()
         run = Run(self.now, False)
-        frozen = from_wire(continuation, self.bridge.name)
+        frozen = from_wire(continuation, names[0])
         try:
             resume(self.datapath, message.data, message.match.value, frozen, run)
         except OvsctError as error:
@@ -153,11 +187,12 @@ class ModelBridge:
         for port, frame in outputs:
             if port == CONTROLLER or not isinstance(port, int):
                 continue
-            self.ports.went(port, frame)
+            bridge, number = self.bridge.backer.entry(port, self.bridge)
+            self.mates.get(bridge.name, self).ports.went(number, frame)
             if self.deliver is not None:
                 self.deliver(port, frame)
         for punt in self.datapath.punts:
-            self._tell(punt)
+            self.mates.get(punt.bridge, self)._tell(punt)
 
     def _tell(self, told: Told) -> None:
         if self.tell is not None:

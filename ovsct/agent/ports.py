@@ -65,10 +65,18 @@ class Ports:
         return PortDesc(
             port_no=number,
             hw_addr=self._address if local else 0xAA5500000000 | number,
-            name=self._bridge.name if local else f"p{number}",
+            name=self.name(number),
             config=config,
             state=LINK_DOWN if config & PORT_DOWN else LIVE,
         )
+
+    def name(self, number: int) -> str:
+        """The name of the device behind a port; patch ports have none but a name of their own."""
+        if number == OFPP_LOCAL:
+            return self._bridge.name
+        if number in self._bridge.peers:
+            return f"{self._bridge.name}-{number}"
+        return f"p{self._bridge.datapath_port(number)}"
 
     def mod(self, message: PortMod) -> tuple[PortDesc, PortDesc]:
         """Change the configuration; the port as it was and as it is then.

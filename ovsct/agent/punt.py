@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from ovsct.bridge import odp
+from ovsct.bridge.bridge import Bridge
 from ovsct.bridge.datapath import Datapath, Run
 from ovsct.bridge.recirculate import FrozenState
 from ovsct.bridge.resume import Continuation, process_frozen
@@ -31,6 +32,7 @@ class Punt(NamedTuple):
     metadata: Match
     userdata: bytes = b""
     continuation: Continuation | None = None
+    bridge: str = ""
 
 
 _TUNNEL: Final = tuple(
@@ -87,25 +89,28 @@ class PuntingDatapath(Datapath):
             self.punts.append(
                 Punt(
                     sent.frame, sent.reason, sent.table, sent.cookie, sent.controller_id,
-                    metadata_of(sent.metadata), sent.userdata, sent.continuation,
+                    metadata_of(sent.metadata), sent.userdata, sent.continuation, sent.bridge,
                 )
             )  # fmt: skip
 
     def run_actions(
-        self, frame: bytes, port: int, actions: tuple[Action, ...], run: Run, beside: int = 0
-    ) -> None:
-        """Run OpenFlow actions on a frame that comes from `port`: a packet-out.
+        self, bridge: Bridge, frame: bytes, port: int, actions: tuple[Action, ...], run: Run,
+        beside: int = 0,
+    ) -> None:  # fmt: skip
+        """Run OpenFlow actions on a frame that comes from `port` of `bridge`: a packet-out.
 
         `beside` are the bits of a key that it has beside its frame.
 
         It goes like a packet that comes back from a recirculation with nothing left to do but
         these actions.
         """
+        real = bridge.has_port(port) and port not in bridge.peers
+        own = bridge.datapath_port(port) if real else port
         state = FrozenState(
             table=0,
-            bridge=self.bridge.name,
+            bridge=bridge.name,
             metadata=_IN_PORT.put(beside, port),
-            entry_port=port,
+            entry_port=own,
             actions=actions,
         )
-        process_frozen(self, self.parse(frame, port), state, run)
+        process_frozen(self, self.parse(frame, own), state, run)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -19,7 +19,7 @@ from ovsct.agent.clock import Clock
 from ovsct.agent.commands import Commands
 from ovsct.agent.connection import Connection
 from ovsct.agent.frames import PortStreams
-from ovsct.agent.model import ModelBridge, Told
+from ovsct.agent.model import ModelBridge, Told, models_of
 from ovsct.agent.monitors import FlowChange
 from ovsct.agent.rules import LOOK_EVERY
 from ovsct.agent.session import Session
@@ -37,15 +37,19 @@ LONGEST_WAIT: Final = 8.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sockets:
-    """Where the switch is to be reached: OpenFlow places, the control socket, the ports' folder."""
+    """Where the switch is to be reached: OpenFlow places, the control socket, the ports' folder.
+
+    `openflow` are those of the first bridge, `bridges` of each by name.
+    """
 
     openflow: Sequence[Place] = ()
+    bridges: Mapping[str, Sequence[Place]] = field(default_factory=dict)
     unixctl: Path | None = None
     ports: Path | None = None
 
 
 class Switch:
-    """A lane behind sockets.
+    """A lane behind sockets; each of its bridges has connections of its own.
 
     Args:
         lane: what forwards.
@@ -55,15 +59,18 @@ class Switch:
 
     def __init__(self, lane: OvsLane, sockets: Sockets, clock: Clock | None = None) -> None:
         self.clock = clock or Clock()
-        self.model = ModelBridge(lane, self.clock.now())
+        self.models = models_of(lane, self.clock.now())
+        self.model = self.models[0]
         self._sockets = sockets
-        self._connections: set[Connection] = set()
+        self._connections: dict[ModelBridge, set[Connection]] = {}
         self._servers: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._ended = asyncio.Event()
         self._streams: PortStreams | None = None
-        self.model.tell = self._tell
-        self.model.wants_misses = self._wants_misses
+        for model in self.models:
+            self._connections[model] = set()
+            model.tell = partial(self._tell, model)
+            model.wants_misses = partial(self._wants_misses, model)
 
     async def run(self) -> None:
         """Serve until told to end. Raises OvsctError: a place cannot be listened on."""
@@ -80,10 +87,11 @@ class Switch:
     async def _start(self) -> None:
         if self._sockets.ports is not None:
             self._streams = PortStreams(self._sockets.ports, self._frame)
-            self.model.deliver = self._streams.send
-            await self._streams.start(self.model.bridge.ports)
+            for model in self.models:
+                model.deliver = self._streams.send
+            await self._streams.start(self.model.bridge.backer.ports)
         if self._sockets.unixctl is not None:
-            commands = Commands(self.model, self.clock, self.leave).table
+            commands = Commands(self.models, self.clock, self.leave).table
 
             async def control(
                 reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -92,13 +100,20 @@ class Switch:
                 await unixctl.serve(commands, reader, writer)
 
             self._servers.append(await listen(Place(True, self._sockets.unixctl), control))
-        for place in self._sockets.openflow:
+        for model, place in self._places():
             if place.listen:
-                accepted = partial(self._connection, service=True)
+                accepted = partial(self._connection, model, service=True)
                 self._servers.append(await listen_for(place, accepted))
             else:
-                self._spawn(self._reach(place))
+                self._spawn(self._reach(model, place))
         self._spawn(self._tick())
+
+    def _places(self) -> Iterator[tuple[ModelBridge, Place]]:
+        for place in self._sockets.openflow:
+            yield self.model, place
+        for name, places in self._sockets.bridges.items():
+            for place in places:
+                yield self.model.mates[name], place
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -110,11 +125,12 @@ class Switch:
             task.cancel()
         for server in self._servers:
             server.close()
-        for connection in tuple(self._connections):
-            connection.close()
+        for connections in self._connections.values():
+            for connection in tuple(connections):
+                connection.close()
         if self._streams is not None:
             self._streams.close()
-        for path in (*(place.path for place in self._sockets.openflow if place.listen),
+        for path in (*(place.path for _, place in self._places() if place.listen),
                      self._sockets.unixctl):  # fmt: skip
             if path is not None:
                 path.unlink(missing_ok=True)
@@ -131,40 +147,46 @@ class Switch:
         while True:
             await asyncio.sleep(LOOK_EVERY)
             self._now()
-            for session in self._peers():
-                session.late()
+            for model in self.models:
+                for session in self._peers(model):
+                    session.late()
 
     def _frame(self, port: int, frame: bytes) -> None:
         self._now()
         if len(frame) >= 14:
-            self.model.receive(port, frame)
+            bridge, _ = self.model.bridge.backer.entry(port, self.model.bridge)
+            self.model.mates[bridge.name].receive(port, frame)
             self._tell_changes()
 
     # -- OpenFlow ------------------------------------------------------------------------------
 
-    def _connection(self, *, service: bool) -> Connection:
+    def _connection(self, model: ModelBridge, *, service: bool) -> Connection:
         def session(send: Callable[[bytes], None]) -> Session:
-            made = Session(self.model, send, service=service)
-            made.peers = self._peers
+            made = Session(model, send, service=service)
+            made.peers = partial(self._peers, model)
             made.waiting = lambda: connection.waiting
             return made
 
-        connection = Connection(session, self._now, self._connections.discard)
-        self._connections.add(connection)
+        connections = self._connections[model]
+        connection = Connection(session, self._now, connections.discard)
+        connections.add(connection)
         return connection
 
-    def _peers(self) -> tuple[Session, ...]:
-        return tuple(each.session for each in self._connections if each.session is not None)
+    def _peers(self, model: ModelBridge) -> tuple[Session, ...]:
+        """The connections of a bridge that are under way."""
+        return tuple(
+            each.session for each in self._connections[model] if each.session is not None
+        )
 
-    async def _reach(self, place: Place) -> None:
+    async def _reach(self, model: ModelBridge, place: Place) -> None:
         """Keep a connection to a controller."""
         wait = FIRST_WAIT
         while True:
-            connection = self._connection(service=False)
+            connection = self._connection(model, service=False)
             try:
                 await connect(place, connection)
             except OSError as error:
-                self._connections.discard(connection)
+                self._connections[model].discard(connection)
                 _LOG.info("controller %s: %s", place, error.strerror or error)
             else:
                 wait = FIRST_WAIT
@@ -181,11 +203,11 @@ class Switch:
             if connection.taken == before and not connection.over.done():
                 connection.probe()
 
-    def _wants_misses(self) -> bool:
-        return any(session.wants_misses for session in self._peers())
+    def _wants_misses(self, model: ModelBridge) -> bool:
+        return any(session.wants_misses for session in self._peers(model))
 
-    def _tell(self, what: Told) -> None:
-        for connection in tuple(self._connections):
+    def _tell(self, model: ModelBridge, what: Told) -> None:
+        for connection in tuple(self._connections[model]):
             if connection.session is None:
                 continue
             if isinstance(what, FlowChange) or not connection.full:
@@ -193,9 +215,10 @@ class Switch:
 
     def _tell_changes(self) -> None:
         """Send what flow monitors have seen without a message of a controller's."""
-        if self.model.watched:
-            for session in self._peers():
-                session.tell_changes()
+        for model in self.models:
+            if model.watched:
+                for session in self._peers(model):
+                    session.tell_changes()
 
 
 def check_lane(lane: object) -> OvsLane:

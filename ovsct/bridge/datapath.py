@@ -430,17 +430,20 @@ class Datapath:
         self.credit()
         return dict(self._counted)
 
-    def table_counts(self) -> dict[int, tuple[int, int]]:
+    def table_counts(self, place: int = 0) -> dict[int, tuple[int, int]]:
         """Of every table that was looked up: how often, and how often a flow was hit.
+
+        `place` is that of the bridge.
 
         OVS ofproto/ofproto-dpif.c, query_tables() and rule_dpif_lookup_from_table().
         """
         for flow in self.megaflows():
             self._settle(flow)
         counts = {}
-        for table in {look >> 1 for look in self._looked}:
-            hit = self._looked.get(table << 1 | 1, 0)
-            counts[table] = self._looked.get(table << 1, 0) + hit, hit
+        for table in {look >> 1 & 0xFF for look in self._looked if look >> 9 == place}:
+            look = place << 9 | table << 1
+            hit = self._looked.get(look | 1, 0)
+            counts[table] = self._looked.get(look, 0) + hit, hit
         return counts
 
     def megaflows(self) -> Iterator[odp.Megaflow]:

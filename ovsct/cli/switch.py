@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from ovsct.cli.setup import parse_ports, read_text
+from ovsct.errors import InputError
 from ovsct.lanes.make import Setup, Text, make
 
 if TYPE_CHECKING:
+    from ovsct.agent.sockets import Place
     from ovsct.agent.switch import Sockets
     from ovsct.lanes.ovs import OvsLane
 
 
 @click.command()
-@click.option("--bridge", default="br0", show_default=True, metavar="NAME", help="Its name.")
 @click.option(
-    "--ports", default="1-4", show_default=True, metavar="PORTS",
-    help="Its ports: a number of them, 1-4 or 1,3,7-9.",
+    "--topology", metavar="FILE",
+    help="Several bridges: a YAML file with the key bridges, as in scenarios (docs/bridges.md). In"
+    " place of --bridge, --ports, --flows and --groups.",
+)  # fmt: skip
+@click.option("--bridge", metavar="NAME", help="Its name. [default: br0]")
+@click.option(
+    "--ports", metavar="PORTS",
+    help="Its ports: a number of them, 1-4 or 1,3,7-9. [default: 1-4]",
 )  # fmt: skip
 @click.option(
     "--lane", default="ovs-userspace", show_default=True, metavar="LANE",
@@ -37,8 +46,12 @@ if TYPE_CHECKING:
 @click.option(
     "--listen", multiple=True, metavar="PLACE",
     help="Where OpenFlow is spoken: punix:PATH, ptcp:[PORT][:HOST] (127.0.0.1 unless said"
-    " otherwise), or a controller's unix:PATH or tcp:HOST[:PORT]. May be given more than once.",
+    " otherwise), or a controller's unix:PATH or tcp:HOST[:PORT]; with --topology BRIDGE=PLACE. May"
+    " be given more than once.",
 )  # fmt: skip
+@click.option(
+    "--management", metavar="DIR", help="Each bridge listens on DIR/BRIDGE.mgmt, as with OVS."
+)
 @click.option("--unixctl", metavar="PATH", help="The socket that ovs-appctl -t PATH talks to.")
 @click.option(
     "--dummy-ports", metavar="DIR",
@@ -46,38 +59,72 @@ if TYPE_CHECKING:
 )  # fmt: skip
 def switch(
     *,
-    bridge: str,
-    ports: str,
+    topology: str | None,
+    bridge: str | None,
+    ports: str | None,
     lane: str,
     flows: str | None,
     groups: str | None,
     flow_tables: tuple[str, ...],
     listen: tuple[str, ...],
+    management: str | None,
     unixctl: str | None,
     dummy_ports: str | None,
 ) -> None:
-    """Run a modelled bridge as a switch (docs/switch.md).
+    """Run a modelled bridge, or several, as a switch (docs/switch.md).
 
     It starts with no flows (fail-mode secure) unless --flows names some, and ends on Ctrl-C,
     SIGTERM, or ovs-appctl exit. Unix sockets are private to the user who started it.
     """
-    from ovsct.agent.sockets import place
     from ovsct.agent.switch import Sockets, check_lane
 
+    options = {lane: {"flow_tables": flow_tables}} if flow_tables else {}
+    if topology is not None:
+        for name, given in (("--bridge", bridge), ("--ports", ports), ("--flows", flows),
+                            ("--groups", groups)):  # fmt: skip
+            if given is not None:
+                raise InputError(f"{name} does not go with --topology", token=given)
+        from ovsct.compare.topology import read_topology
+
+        setup = replace(read_topology(topology), options=options)
+    else:
+        setup = Setup(
+            ports=parse_ports(ports or "1-4"),
+            flows=read_text(flows) if flows is not None else Text("", "no flows"),
+            groups=read_text(groups) if groups is not None else None,
+            options=options,
+        )
+    made = check_lane(make(lane, setup))
+    if topology is None:
+        made.bridge.name = bridge or "br0"
+    names = [each.name for each in made.bridge.backer.bridges]
     sockets = Sockets(
-        openflow=[place(text) for text in listen],
+        bridges=_places(names, listen, management, several=topology is not None),
         unixctl=Path(unixctl) if unixctl is not None else None,
         ports=Path(dummy_ports) if dummy_ports is not None else None,
     )
-    setup = Setup(
-        ports=parse_ports(ports),
-        flows=read_text(flows) if flows is not None else Text("", "no flows"),
-        groups=read_text(groups) if groups is not None else None,
-        options={lane: {"flow_tables": flow_tables}} if flow_tables else {},
-    )
-    made = check_lane(make(lane, setup))
-    made.bridge.name = bridge
     asyncio.run(_run(made, sockets))
+
+
+def _places(
+    names: Sequence[str], listen: Sequence[str], management: str | None, *, several: bool
+) -> dict[str, list[Place]]:
+    """Where each bridge is to be reached."""
+    from ovsct.agent.sockets import Place, place
+
+    places: dict[str, list[Place]] = {name: [] for name in names}
+    for text in listen:
+        name, equals, where = text.partition("=") if several else (names[0], "=", text)
+        if not equals or name not in places:
+            raise InputError(
+                "no place of a bridge", token=text,
+                expected=f"BRIDGE=PLACE with one of {', '.join(names)}",
+            )  # fmt: skip
+        places[name].append(place(where))
+    if management is not None:
+        for name in names:
+            places[name].append(Place(True, Path(management) / f"{name}.mgmt"))
+    return places
 
 
 async def _run(lane: OvsLane, sockets: Sockets) -> None:
