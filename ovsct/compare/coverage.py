@@ -4,15 +4,41 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Final, get_args
 
 from ovsct.bridge import odp
-from ovsct.lane import Outcome
+from ovsct.bridge.act import ACTIONS
+from ovsct.compare import excluded
+from ovsct.lane import Outcome, StepKind
 from ovsct.openflow import actions as of
-from ovsct.packet.fields import CT_STATE_NAMES, SLOTS
+from ovsct.packet.fields import CT_STATE_NAMES, FIELDS, SLOTS
 
 AREAS: Final = ("action", "field", "step", "datapath", "ct_state")
 _CT_STATE: Final = SLOTS["ct_state"]
+
+
+_NO_PACKET: Final = frozenset({"chain", "filter", "hardware", "offload", "nat", "arrive", "output"})
+"""Steps of other lanes, and those that the OVS lanes tell in other words."""
+
+
+def known(area: str) -> frozenset[str]:
+    """All that an area could count; of conntrack states each bit, alone or with others."""
+    if area == "action":
+        # A conjunction is matched on (conj_id) and never run.
+        names = frozenset(kind.__name__ for kind in ACTIONS) - {"Conjunction"}
+        return names - set(excluded.ACTIONS)
+    if area == "field":
+        return frozenset(
+            field.slot for name, field in FIELDS.items() if name not in excluded.FIELDS
+        )
+    if area == "step":
+        return frozenset(map(str, StepKind)) - _NO_PACKET
+    if area == "datapath":
+        return frozenset(
+            name for name, kind in vars(odp).items()
+            if isinstance(kind, type) and kind in get_args(odp.OdpAction)
+        )  # fmt: skip
+    return frozenset()
 
 
 class Coverage:
@@ -59,8 +85,11 @@ class Coverage:
             self.counts[area].update(names)
 
     def lines(self) -> Iterable[str]:
-        """One line an area: how many names were reached, and each with its count."""
+        """One or two lines an area: what was reached, with counts, and what never was."""
         for area in AREAS:
             names = self.counts[area]
             listed = ", ".join(f"{name} {count}" for name, count in sorted(names.items()))
             yield f"{area}: {len(names)} reached: {listed or 'none'}"
+            never = sorted(known(area) - set(names))
+            if never:
+                yield f"{area}: {len(never)} never reached: {', '.join(never)}"

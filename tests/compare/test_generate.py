@@ -8,6 +8,7 @@ import pytest
 from ovsct.bridge.act import ACTIONS
 from ovsct.compare import excluded, generate_match
 from ovsct.compare.case import Case, Shot, from_scenario, to_yaml
+from ovsct.compare.coverage import Coverage
 from ovsct.compare.excluded import REASONS, Excluded
 from ovsct.compare.generate import Profile, generate
 from ovsct.compare.scenario import parse_scenario
@@ -149,3 +150,13 @@ def test_changes_are_kept_in_a_scenario() -> None:
     ]  # fmt: skip
     with pytest.raises(InputError, match="nothing may change"):
         list(back.packets())
+
+
+def test_coverage_says_what_was_never_reached() -> None:
+    lines = list(Coverage({"action": {"Ct": 3}, "field": {"nw_src": 1}}).lines())
+    assert lines[0] == "action: 1 reached: Ct 3"
+    assert lines[1].startswith("action: ") and " never reached: Bundle, " in lines[1]
+    assert "Ct," not in lines[1] and "Conjunction" not in lines[1]
+    assert lines[2] == "field: 1 reached: nw_src 1"
+    assert "actset_output" in lines[3] and "nw_src" not in lines[3].replace("ct_nw_src", "")
+    assert any(line.startswith("datapath: ") and "CheckPktLen" in line for line in lines)
