@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from ovsct.bridge.act_emit import emit
+from ovsct.bridge.commit import VLANS
 from ovsct.bridge.context import Context
 from ovsct.bridge.prereq import is_ethernet
 from ovsct.lane import StepKind
@@ -73,10 +74,15 @@ def normal(ctx: Context) -> None:
 
 
 def _send(ctx: Context, port: int) -> None:
-    """Output on a trunk: a tag with VID 0 is not put back."""
+    """Output on a trunk: a tag that says nothing, neither VID nor PCP, is not put back, nor is what
+    stands behind it (OVS ``xvlan_put()``).
+    """
     before = ctx.flow
-    if not _TCI.get(before) & 0xFFF:
-        ctx.flow = _TPID.put(_TCI.put(before, 0), 0)
+    empty = False
+    for tci, tpid in VLANS:
+        empty = empty or not tci.get(before) & ~VLAN_PRESENT
+        if empty:
+            ctx.flow = tpid.put(tci.put(ctx.flow, 0), 0)
     emit(ctx, port, last=False)
     ctx.flow = before
 

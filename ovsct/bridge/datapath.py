@@ -290,8 +290,8 @@ class Datapath:
             fresh = translation.megaflow
             if flow in late:
                 flow.rules = fresh.rules
-            said = sayable(flow.packet_key, flow.mask)
-            if fresh.mask & ~said or translation.avoid_caching:
+            said = sayable(flow.packet_key, flow.mask & ~flow.added)
+            if fresh.mask & ~fresh.added & ~said or translation.avoid_caching:
                 self.remove(flow)
                 continue
             self._settle(flow)

@@ -230,11 +230,12 @@ class Megaflow:
     bucket (None: all of them).
     `learned` is what NORMAL learns from each of its packets, `effects` what each does to the flow
     tables of which bridge. `counted_packets` and `counted_bytes` have been added to the
-    counters of `rules` already.
+    counters of `rules` already. `added` are bits of the mask that the datapath puts there itself,
+    of which vswitchd does not know.
     """
 
     __slots__ = (
-        "actions", "before", "blame", "buckets", "bytes", "compiled", "counted_bytes",
+        "actions", "added", "before", "blame", "buckets", "bytes", "compiled", "counted_bytes",
         "counted_packets", "created", "drop", "effects", "first_bytes", "first_packets", "key",
         "learned", "looked", "mask", "packet_key", "packets", "recirc_ids", "rules", "slow",
         "tcp_flags", "used", "whole_key",
@@ -254,6 +255,7 @@ class Megaflow:
         self.actions = actions
         self.blame = blame
         self.rules = rules
+        self.added = 0
         self.recirc_ids: tuple[int, ...] = ()
         self.buckets: tuple[tuple[int, int | None], ...] = ()
         self.learned: tuple[Learned, ...] = ()

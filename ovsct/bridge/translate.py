@@ -97,10 +97,11 @@ def translate(
     elif ctx.odp and isinstance(ctx.odp[-1], odp.Clone):
         # OVS xlate_optimize_odp_actions(): nothing follows, so nothing needs the original.
         ctx.odp[-1:] = ctx.odp[-1].actions
-    _finish_mask(ctx)
+    added = _finish_mask(ctx)
     megaflow = odp.Megaflow(
         key & DATAPATH_MASK, ctx.mask, tuple(ctx.odp), tuple(ctx.blame), tuple(ctx.rules)
     )
+    megaflow.added = added
     megaflow.looked = tuple(ctx.looked)
     megaflow.learned = tuple(ctx.learned)
     megaflow.effects = tuple(ctx.effects)
@@ -161,8 +162,11 @@ def _run(ctx: Context) -> Drop | None:
 _CT_TRACKED: Final = 0x20 << SLOTS["ct_state"].shift
 
 
-def _finish_mask(ctx: Context) -> None:
-    """OVS ``xlate_wc_finish()``: what a datapath flow cannot or need not match."""
+def _finish_mask(ctx: Context) -> int:
+    """OVS ``xlate_wc_finish()``: what a datapath flow cannot or need not match.
+
+    The result is what the datapath adds to it.
+    """
     ctx.unlook(ctx.mask & OPENFLOW_MASK)
     key = ctx.upcall
     dl_type = _DL_TYPE.get(key)
@@ -187,4 +191,7 @@ def _finish_mask(ctx: Context) -> None:
         # A datapath flow cannot leave open whether there is a tag (dpif-netdev.c, "wildcarding
         # the presence of a VLAN tag"); the userspace datapath takes the VID into the bargain.
         # What the kernel makes of it, :mod:`ovsct.bridge.kernel_form` tells.
-        ctx.look((0xFFF | VLAN_PRESENT) << outer.shift)
+        added = (0xFFF | VLAN_PRESENT) << outer.shift
+        ctx.look(added)
+        return added
+    return 0

@@ -16,7 +16,6 @@ class Excluded(StrEnum):
     PROGRAM_DIES = "program-dies"
     BARE_NAT_COMMIT = "commit-with-bare-nat"
     NAT_RANGE = "nat-range"
-    FRAGMENTS_AND_GAPS = "fragments-and-gaps"
     MEGAFLOW_AGEING = "megaflow-ageing"
     VERSION_OF_OPENFLOW = "version-of-openflow"
     FLOOD_ORDER = "flood-order"
@@ -48,10 +47,6 @@ REASONS: Final[dict[Excluded, str]] = {
     Excluded.NAT_RANGE: (
         "Which address or port of a range NAT picks depends on a random number that the program"
         " draws when it starts. One address and at most one port are given."
-    ),
-    Excluded.FRAGMENTS_AND_GAPS: (
-        "Fragments held over 15 seconds are released by a thread of the program's own. Cases with"
-        " fragments have no longer gap than a second."
     ),
     Excluded.MEGAFLOW_AGEING: (
         "Datapath flows are removed by threads of the program's own: max-idle is set so high that"

@@ -198,10 +198,12 @@ _TALKS: Final[tuple[tuple[int, int, Talk], ...]] = (
 
 _STEPS: Final = (0.0, 0.001, 0.001, 0.01, 0.1, 0.5, 1.0)
 _GAPS: Final = (5.0, 29.9, 31.0, 61.0, 200.0, 901.0)
+_HELD: Final = (5.0, 14.9, 15.1, 26.0, 61.0, 130.0)
+"""Gaps around the times for which fragments are held."""
 
 
 def draw_shots(dice: Dice, fragments: bool) -> tuple[Shot, ...]:
-    """The events of a case. With `fragments`, datagrams come in pieces and no time gap is long."""
+    """The events of a case. With `fragments`, datagrams come in pieces."""
     rows = [(ct if dice.conntrack else plain, talk) for plain, ct, talk in _TALKS]
     if fragments:
         rows.append((12, _fragments))
@@ -210,14 +212,15 @@ def draw_shots(dice: Dice, fragments: bool) -> tuple[Shot, ...]:
     sent: list[Line] = []
     now = 0.0
     most = dice.number(4, 24)
-    gaps = 0.03 if dice.chance(0.3) and not fragments else 0.0
+    gaps = (0.15 if fragments else 0.03) if dice.chance(0.3) else 0.0
+    waits = _HELD if fragments else _GAPS
     while talks and len(shots) < most:
         talk = talks[0] if dice.chance(0.5) else dice.pick(talks)
         line = next(talk, None)
         if line is None:
             talks.remove(talk)
             continue
-        now = round(now + (dice.pick(_GAPS) if dice.chance(gaps) else dice.pick(_STEPS)), 6)
+        now = round(now + (dice.pick(waits) if dice.chance(gaps) else dice.pick(_STEPS)), 6)
         shots.append(Shot(now, *line))
         sent.append(line)
         if dice.chance(0.04):

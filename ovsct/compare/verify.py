@@ -245,11 +245,7 @@ class _Run:
 
     def all(self, case: Case) -> None:
         self.settles = needs_settling(case)
-        self.floods = any(
-            _FLOODS.search(text)
-            for bridge in case.all_bridges()
-            for text in (*bridge.flows, *bridge.groups)
-        )
+        self.floods = any(map(_FLOODS.search, _texts(case)))
         for happening in case.happenings():
             if not isinstance(happening, Arrival):
                 if not self._passes(happening):
@@ -395,10 +391,16 @@ _CHANGING: Final = re.compile(
 
 def needs_settling(case: Case) -> bool:
     """Whether the flows, or what NORMAL has learned, may change while the packets run."""
-    texts = (*case.flows, *case.groups)
-    return any(map(_CHANGING.search, texts)) or any(
+    return any(map(_CHANGING.search, _texts(case))) or any(
         shot.line.startswith((LINK, FLOW_MOD)) for shot in case.shots
     )
+
+
+def _texts(case: Case) -> Iterator[str]:
+    """The lines of all flows and groups that there are or come to be."""
+    for bridge in case.all_bridges():
+        yield from (*bridge.flows, *bridge.groups)
+    yield from (shot.line for shot in case.shots if shot.line.startswith(FLOW_MOD))
 
 
 _FLOODS: Final = re.compile(r"\b(flood|all|normal)\b", re.IGNORECASE)
