@@ -58,7 +58,7 @@ DIALOGUES = (
         (0.0, LOOK, PORT, "est|trk"),
         (0.0, LOOK, say(B, A, 20, 5001, SYN, 1, 0), "new|trk"),
     )),
-    Dialogue("10.2 10.3 10.4 PORT, mark and all", (
+    Dialogue("6.19 10.2 10.3 10.4 PORT, mark and all", (
         *control(ALG),
         (0.0, LOOK, PORT, "est|trk"),
         (0.0, LOOK, say(B, A, 20, 5001, SYN, 1, 0), "new|rel|trk"),
