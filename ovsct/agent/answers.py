@@ -156,6 +156,15 @@ def _table_mod(session: Session, message: m.TableMod, _: int) -> None:
     session.model.tables.mod(message, session.spoken)
 
 
+def _options(session: Session, _: m.TlvTableRequest, xid: int) -> None:
+    session.say(session.model.options.reply(), xid)
+
+
+def _options_mod(session: Session, message: m.TlvTableMod, _: int) -> None:
+    _refuse_secondary(session)
+    session.model.options.mod(message)
+
+
 def _flush_zone(session: Session, message: m.FlushZone, _: int) -> None:
     session.model.flush_zone(message.zone)
 
@@ -403,6 +412,8 @@ ANSWERS: Final[dict[type, Callable[[Any, Any, int], None]]] = {
     m.MeterMod: _meter_mod,
     m.TableMod: _table_mod,
     m.FlushZone: _flush_zone,
+    m.TlvTableRequest: _options,
+    m.TlvTableMod: _options_mod,
     m.QueueConfigRequest: _queue_config,
     m.PacketOut: _packet_out,
     m.Resume: _resume,

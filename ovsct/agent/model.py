@@ -14,6 +14,7 @@ from ovsct.agent.continuations import bridge_id, from_wire
 from ovsct.agent.groups import Groups
 from ovsct.agent.meters import Meters
 from ovsct.agent.monitors import FlowChange
+from ovsct.agent.options import Options
 from ovsct.agent.ports import Ports
 from ovsct.agent.punt import Punt, PuntingDatapath, metadata_of
 from ovsct.agent.rules import HIDDEN_TABLE, Filter, Removed, Rule, Rules, groups_of, with_actions
@@ -95,6 +96,7 @@ class ModelBridge:
         self.meters = Meters(self.bridge, self.datapath, self.rules, now)
         self.ports = Ports(self.bridge, self.datapath_id, now)
         self.tables = Tables(self.bridge.flow_tables)
+        self.options = Options(self.bridge)
         self.deliver: Callable[[int, bytes], None] | None = None
         self.tell: Callable[[Told], None] | None = None
         self.wants_misses: Callable[[], bool] = lambda: False
@@ -220,6 +222,7 @@ class ModelBridge:
         """Add, modify or delete flows. Raises WireError; nothing has changed then."""
         if message.table == HIDDEN_TABLE:
             raise WireError("OFPBRC_EPERM", "table 254 is the switch's own")
+        message = self.options.fit(message)
         match message.command:
             case "add":
                 self._add(message, version)

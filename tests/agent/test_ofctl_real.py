@@ -36,6 +36,8 @@ table=7,ct_state=+trk+est,ip,actions=resubmit(,8,ct)
 table=7,icmp,icmp_type=8,icmp_code=0,actions=1,2
 """
 NEWER = """\
+table=6,priority=3,dl_type=0x894f,nsh_spi=0x1234,actions=dec_nsh_ttl,decap(),decap(),resubmit(,7)
+table=6,priority=4,tcp,actions=encap(nsh(md_type=2,tlv(0x1000,10,0x12345678))),encap(ethernet),2
 table=0,tcp,actions=write_metadata:0x5/0xff,goto_table:1
 table=1,ip,actions=set_field:1.2.3.4->ip_dst,clear_actions,write_actions(output:3),goto_table:2
 table=2,actions=push_vlan:0x8100,set_field:4101->vlan_vid,set_field:3->vlan_pcp,1
@@ -217,3 +219,38 @@ def test_bundles(real: Real, model: Modelled) -> None:
     bad = "delete\nin_port=9,actions=1\nin_port=5,actions=group:77\nin_port=6,actions=1\n"
     assert "OFPBAC_BAD_OUT_GROUP" in both("add-flows", "-", text=bad)
     assert "output:3" in _both(real, model, "-O", "OpenFlow13", "dump-flows")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_geneve_options(real: Real, model: Modelled, version: str) -> None:
+    def both(*arguments: str) -> str:
+        return _both(real, model, *VERSIONS[version], *arguments)
+
+    def option(kind: int, number: int, length: int, field: int) -> str:
+        return f"{{class={kind:#x},type={number},len={length}}}->tun_metadata{field}"
+
+    first = option(0xFFFF, 0, 4, 0)
+    options = f"{first},{option(0x102, 128, 8, 7)}"
+    assert "NXFMFC_INVALID_TLV_FIELD" in both("add-flow", "tun_metadata0=5,actions=2")
+    both("add-tlv-map", options)
+    assert "tun_metadata7" in both("dump-tlv-map")
+    for problem in (
+        option(0xFFFF, 0, 4, 1), options, option(1, 0, 5, 1), option(1, 0, 4, 64),
+        f"{option(1, 0, 124, 1)},{option(1, 1, 124, 2)}",
+    ):  # fmt: skip
+        assert "NXTTMFC_" in both("add-tlv-map", problem)
+    both("add-flow", "tun_metadata0=0x1122334455,tun_metadata7=0x1200/0xff00,actions=2")
+    both("add-flow", "priority=5,tun_metadata7,actions=set_field:5->tun_metadata0,"
+         "load:1->NXM_NX_TUN_METADATA7[8..15],move:tun_metadata0[0..15]->NXM_NX_REG0[0..15],"
+         "delete_field:tun_metadata0,output:NXM_NX_TUN_METADATA0[0..15]")
+    both("add-flow", "priority=6,actions=move:tun_metadata0[0..40]->tun_metadata7[0..40]")
+    assert "delete_field" in both("dump-flows")
+    assert "NXTTMFC_INVALID_TLV_DEL" in both("del-tlv-map", options)
+    both("del-flows", "tun_metadata0=0x11223344")
+    both("dump-flows")
+    assert "NXTTMFC_INVALID_TLV_DEL" in both("del-tlv-map")
+    both("del-flows")
+    both("del-tlv-map", first)
+    assert "tun_metadata0" not in both("dump-tlv-map")
+    both("del-tlv-map")
+    both("dump-tlv-map")

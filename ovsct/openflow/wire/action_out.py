@@ -354,17 +354,6 @@ def _meter(action: of.Meter, version: int) -> bytes:
     return _standard(29, _number(action.meter_id, 4))
 
 
-def _newer(put: Callable[[Any], bytes]) -> Callable[[Any, int], bytes]:
-    """An action that OpenFlow 1.0 does not have."""
-
-    def function(action: Action, version: int) -> bytes:
-        if version == OF10:
-            raise WireError("OFPBAC_BAD_TYPE", f"{type(action).__name__} needs OpenFlow 1.3")
-        return put(action)
-
-    return function
-
-
 _PUT: Final[dict[type[Action], Callable[[Any, int], bytes]]] = {
     of.Output: _output,
     of.OutputField: _output_field,
@@ -394,9 +383,10 @@ _PUT: Final[dict[type[Action], Callable[[Any, int], bytes]]] = {
     of.DecMplsTtl: lambda a, v: _nicira(26) if v == OF10 else _standard(16, b""),
     of.DecTtl: _dec_ttl,
     of.DeleteField: lambda a, v: _nicira(50, put_header(a.field, 0), 24),
-    of.Encap: _newer(lambda a: _nicira(46, put_encap(a))),
-    of.Decap: _newer(lambda a: _nicira(47, bytes(2) + _number(a.packet_type, 4))),
-    of.DecNshTtl: _newer(lambda a: _nicira(48)),
+    # In 1.0 too, where nobody can read them.
+    of.Encap: lambda a, v: _nicira(46, put_encap(a)),
+    of.Decap: lambda a, v: _nicira(47, bytes(2) + _number(a.packet_type, 4)),
+    of.DecNshTtl: lambda a, v: _nicira(48),
     of.Resubmit: _resubmit,
     of.Conjunction: _conjunction,
     of.Ct: _ct,

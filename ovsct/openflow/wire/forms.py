@@ -64,6 +64,7 @@ from ovsct.openflow.wire.port_forms import (
 )
 from ovsct.openflow.wire.properties import PacketInProperties
 from ovsct.openflow.wire.table_forms import TABLE_MOD11, TABLE_MOD14
+from ovsct.openflow.wire.tlv_forms import TLV_MOD, TLV_REPLY, TLV_REQUEST
 from ovsct.packet.fields import FIELDS
 
 
@@ -279,6 +280,9 @@ _SPOKEN: Final = (
     nicira(OF10, OF15, 16, Form(m.SetPacketInFormat, [Row("format:I")])),
     nicira(OF10, OF15, 18, Form(m.FlowAge, [])),
     nicira(OF10, OF15, 20, CONTROLLER_ID),
+    nicira(OF10, OF15, 24, TLV_MOD),
+    nicira(OF10, OF15, 25, TLV_REQUEST),
+    nicira(OF10, OF15, 26, TLV_REPLY),
     nicira(OF10, OF15, 29, FLUSH_ZONE),
 )
 

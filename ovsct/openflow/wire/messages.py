@@ -477,6 +477,41 @@ class BundleAdd:
     message: bytes
 
 
+TLV_COMMANDS: Final = ("add", "delete", "clear")
+
+
+@dataclass(frozen=True, slots=True)
+class TlvMapping:
+    """A Geneve option, `length` bytes long, that is the field ``tun_metadata{index}``."""
+
+    option_class: int
+    option_type: int
+    length: int
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class TlvTableMod:
+    """Changes the map of Geneve options; `command` is one of TLV_COMMANDS."""
+
+    command: str
+    mappings: tuple[TlvMapping, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TlvTableRequest:
+    """Asks for the map of Geneve options."""
+
+
+@dataclass(frozen=True, slots=True)
+class TlvTableReply:
+    """The map, and how many bytes and fields it may have."""
+
+    max_space: int
+    max_fields: int
+    mappings: tuple[TlvMapping, ...] = ()
+
+
 Plain: TypeAlias = (
     Hello | Error | EchoRequest | EchoReply | FeaturesRequest | Features | ConfigRequest | Config
     | SetConfig | FlowMod | FlowRemoved | PacketIn | PacketOut | PortStatus | PortMod
@@ -484,6 +519,7 @@ Plain: TypeAlias = (
     | QueueConfig | MonitorCancel | MonitorPaused | MonitorResumed | FlushZone | RoleRequest
     | RoleReply | RoleStatus | RequestForward
     | AsyncRequest | Async | SetAsync | SetFlowFormat | FlowModTableId | SetPacketInFormat
-    | SetControllerId | FlowAge | BundleControl | BundleAdd
+    | SetControllerId | FlowAge | BundleControl | BundleAdd | TlvTableMod | TlvTableRequest
+    | TlvTableReply
 )  # fmt: skip
 """Every message that is no multipart."""

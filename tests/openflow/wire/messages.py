@@ -47,6 +47,9 @@ ECHO = bytes.fromhex("0102000800000001")
 SECONDS = 5_250_000_000
 
 
+OPTIONS = (m.TlvMapping(0xFFFF, 0, 4, 0), m.TlvMapping(0x102, 0x80, 124, 63))
+
+
 def _flow_mods(version: int) -> list[Any]:
     common: dict[str, Any] = {
         "table": 3, "priority": 9, "idle_timeout": 11, "hard_timeout": 12, "out_port": 13,
@@ -239,7 +242,8 @@ def every(version: int) -> list[Any]:
         m.RoleRequest("primary", variant="nx"), m.FlushZone(7),
         m.RequestForward(encode(group, version, 9)),
         m.RoleReply("secondary", variant="nx"), m.FlowModTableId(1), m.SetPacketInFormat(2),
-        m.SetControllerId(7), m.FlowAge(), m.Error("NXBRC_MUST_BE_ZERO", ECHO), *_asked(version),
+        m.TlvTableMod("add", OPTIONS), m.TlvTableMod("clear"), m.TlvTableRequest(),
+        m.TlvTableReply(256, 64, OPTIONS), m.SetControllerId(7), m.FlowAge(), m.Error("NXBRC_MUST_BE_ZERO", ECHO), *_asked(version),
         *_flow_mods(version), *_packets(version), *_removed(version), *_stats(version),
     ]  # fmt: skip
     if version < 5:

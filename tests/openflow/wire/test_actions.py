@@ -76,6 +76,11 @@ def test_there_and_back(line: str, version: int) -> None:
         with pytest.raises(WireError, match="OFPBAC_BAD_SET_ARGUMENT"):
             decode(data, table_ids=True)
         return
+    if version == 1 and any(word in line for word in ("encap(", "decap(", "dec_nsh_ttl")):
+        # OVS says them in 1.0, too, and reads them from 1.3 on.
+        with pytest.raises(WireError, match="OFPBAC_BAD_VENDOR_TYPE"):
+            decode(data, table_ids=True)
+        return
     back = decode(data, table_ids=True).body
     assert decode(encode(back, version, 1, table_ids=True), table_ids=True).body == back
     wanted = format_match(parse_flow(line).match)
