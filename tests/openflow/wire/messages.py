@@ -243,7 +243,8 @@ def every(version: int) -> list[Any]:
         m.RequestForward(encode(group, version, 9)),
         m.RoleReply("secondary", variant="nx"), m.FlowModTableId(1), m.SetPacketInFormat(2),
         m.TlvTableMod("add", OPTIONS), m.TlvTableMod("clear"), m.TlvTableRequest(),
-        m.TlvTableReply(256, 64, OPTIONS), m.SetControllerId(7), m.FlowAge(), m.Error("NXBRC_MUST_BE_ZERO", ECHO), *_asked(version),
+        m.TlvTableReply(256, 64, OPTIONS), m.SetControllerId(7), m.FlowAge(),
+        m.Error("NXBRC_MUST_BE_ZERO", ECHO), *_asked(version),
         *_flow_mods(version), *_packets(version), *_removed(version), *_stats(version),
     ]  # fmt: skip
     if version < 5:
