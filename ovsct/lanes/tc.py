@@ -245,7 +245,9 @@ class TcLane(OvsLane):
             return
         _count(flow, offloaded)
         entry = offloaded.installed.filter
-        self.tc.delete(entry.port, entry.chain, entry.prio, entry.handle, entry.protocol)
+        self.tc.delete(
+            entry.port, entry.chain, entry.prio, entry.handle, entry.protocol, egress=entry.egress
+        )
         used = flow.used if flow.used is not None else flow.created
         for zone in _zones(offloaded.lowered):
             self._zones[zone] -= 1
@@ -314,8 +316,10 @@ class TcLane(OvsLane):
         notes = {each.installed: each.lowered.ignored for each in self.offloaded.values()}
         for port in self.bridge.backer.ports:
             yield f"tc qdisc add dev p{port} ingress"
-        for port in self.bridge.backer.ports:
-            for installed in self.tc.filters(port):
+        for port in self.tc.egress:
+            yield f"tc qdisc add dev p{port} clsact"
+        for _, there in self.tc.hooks():
+            for installed in there:
                 yield from command_lines(installed.filter, notes[installed])
         for flow, refusal in self.refused.items():
             yield from refusal_lines(flow, refusal)

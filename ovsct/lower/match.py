@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from ovsct.bridge.bridges import is_own
 from ovsct.lower.kernel import Capabilities
 from ovsct.lower.reasons import Ignored, Note, Reason, refuse
 from ovsct.packet.fields import CT_EST, CT_NEW, CT_TRK, CT_TUPLE_MASK, FRAG_ANY, FRAG_LATER, SLOTS
@@ -99,10 +98,6 @@ def lower_match(key: int, mask: int, capabilities: Capabilities) -> Match:
     chain = _RECIRC.get(key)
     if chain > MAX_CHAIN:
         raise refuse(Reason.CHAIN, f"recirculation id {chain:#x}", _RECIRC.mask)
-    if is_own(SLOTS["in_port"].get(key)):
-        raise refuse(
-            Reason.INTERNAL_PORT, "it came in on the bridge's own port", SLOTS["in_port"].mask
-        )
     if key & _TUNNELLED:
         raise refuse(Reason.TUNNEL, "it came out of a tunnel", mask & _TUNNEL)
     lowering = _Lowering(key, mask & ~_TUNNEL, capabilities)

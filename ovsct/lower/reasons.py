@@ -49,8 +49,6 @@ class Reason(StrEnum):
     """It matches on something else for which flower has no key: "unknown attribute"."""
     TUNNEL = "tunnel"
     """It came out of a tunnel. OVS lowers that; tunnels are not modelled in TC here."""
-    INTERNAL_PORT = "internal-port"
-    """It came in on the bridge's own port. OVS filters that at egress, not modelled here."""
     CHAIN = "chain"
     """Its recirculation id, or one it recirculates to, is no chain number: over 28 bits."""
 

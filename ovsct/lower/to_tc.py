@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final, TypeAlias
 
+from ovsct.bridge.bridges import is_own
 from ovsct.bridge.kernel_form import told
 from ovsct.bridge.odp import Author, Megaflow, Recirc
 from ovsct.conntrack.request import Track
@@ -128,9 +129,12 @@ class Lowering:
         value, mask = match.value, match.mask
         if put.needs_proto:
             value, mask = value | key & _PROTO.mask, mask | _PROTO.mask
+        port = _IN_PORT.get(key)
+        # What the host sends by the bridge's own device meets filters at the egress of that.
         entry = Filter(
-            _IN_PORT.get(key), match.protocol, value, mask, put.actions, match.chain, prio,
+            port, match.protocol, value, mask, put.actions, match.chain, prio,
             skip_hw=self.skip_hw, cookie=cookie(megaflow), indexes=put.indexes,
+            egress=is_own(port),
         )  # fmt: skip
         return Lowered(entry, match.notes + put.notes)
 

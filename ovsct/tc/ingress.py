@@ -279,7 +279,12 @@ class TcIngress:
             steps: a list to add the trace to, or None.
         """
         p = Pass(packet, port, now, [], steps, 0)
-        result = self._finish(p, classify(p, self._block(port), chain))
+        block = self._block(port)
+        if port in self._own_ports:
+            block = self.egress.get(port) or Block()
+            p.egress = True
+            p.length = len(packet.frame)
+        result = self._finish(p, classify(p, block, chain))
         while self._backlog:
             self._receive(self._backlog.pop(0))
         return result

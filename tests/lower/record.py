@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ovsct.compare.case import frames_of
-from ovsct.lane import Arrival
+from ovsct.lane import Arrival, Output
 from ovsct.oracle.kernel.kernel_ovs import KernelOvs
+from ovsct.oracle.kernel.played import Wait
 from ovsct.oracle.ofctl import Text
 
 RECORDED = Path(__file__).parent / "recorded"
@@ -23,6 +25,15 @@ SHORT = "udp 10.0.0.1:1000 > 10.0.0.2:53 len 20"
 LONG = "udp 10.0.0.1:1000 > 10.0.0.2:53 len 200"
 CHECK = "ip actions=check_pkt_larger(100)->reg0[0],resubmit(,1)"
 BOTH = [SHORT, SHORT, LONG, LONG]
+
+LOCAL = 65534
+SEND = (
+    "import socket, sys; s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0);"
+    " s.bind(('br0', 0)); s.send(bytes.fromhex(sys.argv[1]))"
+)
+"""What the host of the bridge does to send a frame."""
+FROM_HOST = {"from-host", "from-host-conntrack", "from-host-goes-on"}
+"""Cases whose packets come from the host; those that begin with ``<`` from port 2."""
 
 CASES: dict[str, tuple[list[str], list[str], list[str]]] = {
     "meter-packets": (
@@ -66,6 +77,21 @@ CASES: dict[str, tuple[list[str], list[str], list[str]]] = {
          "table=1,reg0=0,reg1=0 actions=output:2,output:3"], [],
         [SHORT, SHORT, LONG, LONG, "udp 10.0.0.1:1000 > 10.0.0.2:53"],
     ),
+    "from-host": (
+        ["in_port=LOCAL,ip actions=output:2", "in_port=LOCAL,arp actions=output:2,output:3"], [],
+        [SHORT, SHORT, f"{SHORT} pad 100", "arp who-has 10.0.0.2 tell 10.0.0.1"] * 2,
+    ),
+    "from-host-conntrack": (
+        ["ip,ct_state=-trk actions=ct(table=1)",
+         "table=1,in_port=LOCAL,ip,ct_state=+trk+new actions=ct(commit),output:2",
+         "table=1,in_port=LOCAL,ip,ct_state=+trk+est actions=output:2",
+         "table=1,in_port=2,ip,ct_state=+trk+est actions=output:1"], [],
+        [SHORT, SHORT, "<udp 10.0.0.2:53 > 10.0.0.1:1000 len 20"] * 2,
+    ),
+    "from-host-goes-on": (
+        ["ip,ct_state=-trk actions=ct(table=1)",
+         "table=1,in_port=LOCAL,ip actions=output(port=2,max_len=1000)"], [], [SHORT] * 3,
+    ),
 }  # fmt: skip
 """Flows, meters, packets into port 1."""
 
@@ -77,18 +103,36 @@ def record(kernel: KernelOvs, name: str) -> dict[str, Any]:
     kernel._ofctl.replace(Text("flows", flows), Text("groups", ()), Text("meters", meters))
     steps = []
     for number, line in enumerate(lines):
-        for frame in frames_of(line):
+        for frame in frames_of(line.removeprefix("<")):
             out: dict[str, list[str]] = {}
-            for port, left in kernel.receive(Arrival(1 + number * 0.07, 1, frame)).out:
-                out.setdefault(str(port), []).append(left.hex())
-            steps.append({"wait": 0, "port": 1, "frame": frame.hex(), "out": out})
+            port = 2 if line.startswith("<") else LOCAL if name in FROM_HOST else 1
+            for where, left in send(kernel, Arrival(1 + number * 0.07, port, frame)):
+                out.setdefault(str(where), []).append(left.hex())
+            steps.append({"wait": 0, "port": port, "frame": frame.hex(), "out": out})
     kernel_flows = kernel.ctl("dpctl/dump-flows", "type=ovs").splitlines()
     return {
         "name": name, "kernel": kernel.release, "ovs": "3.1.0",
         "config": "hw-offload=true tc-policy=skip_hw", "ports": list(PORTS),
         "kernel_flows": len(kernel_flows), "flows": flows, "meters": meters, "steps": steps,
-        "filters": {str(port): filters(kernel.show_filters(port)) for port in PORTS},
+        "filters": {str(port): filters(kernel.show_filters(port)) for port in PORTS}
+        | ({str(LOCAL): filters(shown)} if (shown := at_egress(kernel)) else {}),
     }  # fmt: skip
+
+
+def at_egress(kernel: KernelOvs) -> str:
+    """The filters at the egress of the bridge's own device."""
+    argv = ["/sbin/tc", "-s", "filter", "show", "dev", "br0", "egress"]
+    shown: str = kernel.guest.ask("program", argv=argv)["out"]
+    return shown
+
+
+def send(kernel: KernelOvs, packet: Arrival) -> Sequence[Output]:
+    """Hand a frame over, from the host itself if it is of the bridge's own port."""
+    if packet.port != LOCAL:
+        return kernel.receive(packet).out
+    python = str(Path(sys.executable).resolve())
+    kernel.guest.ask("program", argv=[python, "-c", SEND, packet.frame.hex()])
+    return kernel.play([Wait(packet.at)])[0].out
 
 
 _HEAD = re.compile(

@@ -27,7 +27,7 @@ def filters(lane: TcLane, port: int) -> list[dict[str, Any]]:
             "packets": max(counter.packets for counter in installed.counters),
             "bytes": max(counter.bytes for counter in installed.counters),
         }
-        for installed in lane.tc.filters(port)
+        for installed in lane.tc.filters(port, egress=port == OFPP_LOCAL)
         for entry in (installed.filter,)
     ]
 

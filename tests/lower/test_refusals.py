@@ -20,7 +20,6 @@ from ovsct.lower.reasons import Ignored, Reason, Refusal
 from ovsct.lower.static_reasons import StaticReason
 from ovsct.lower.text import refusal_lines
 from ovsct.lower.to_tc import Lowered, Lowering, blame
-from ovsct.openflow.actions import OFPP_LOCAL
 from ovsct.openflow.text.flow_text import read_flows
 from ovsct.packet.build import fragment, icmp_echo, tcp, udp
 from ovsct.packet.fields import CT_NEW, CT_RPL, CT_SNAT, CT_TRK, SLOTS
@@ -84,7 +83,6 @@ MATCHES: Sequence[tuple[Reason, int, int]] = [
     (Reason.OTHER_MATCH, bits(dl_type=0x8035), ones("arp_sha")),
     (Reason.OTHER_MATCH, bits(nw_proto=50, tp_src=1), ones("nw_proto", "tp_src")),
     (Reason.TUNNEL, bits(tun_dst=1), ones("tun_id", "tun_dst")),
-    (Reason.INTERNAL_PORT, bits(in_port=OFPP_LOCAL), 0),
     (Reason.CHAIN, bits(recirc_id=0x1000_0000), 0),
     (Reason.KERNEL, bits(ct_state=CT_TRK | CT_NEW | CT_RPL), ones("ct_state") >> 2 & 0x3F
      << SLOTS["ct_state"].shift),
