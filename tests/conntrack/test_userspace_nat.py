@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -71,9 +72,13 @@ def test_ipv6_ranges() -> None:
 
 
 @pytest.mark.real_ovs
-def test_the_program_uses_the_same_ranges(real_ovs: RealOvs) -> None:
-    """Which address and port is taken cannot be foretold; which ones there are can."""
-    program = (Step(Track(zone=1, commit=True, nat=POOL)),)
+@pytest.mark.parametrize("flag", ["", "persistent", "hash", "random"])
+def test_the_program_uses_the_same_ranges(real_ovs: RealOvs, flag: str) -> None:
+    """Which address and port is taken cannot be foretold; which ones there are can. 3.1 takes the
+    flags and does not heed them.
+    """
+    pool = replace(POOL, **{flag: True}) if flag else POOL
+    program = (Step(Track(zone=1, commit=True, nat=pool)),)
     real_ovs.reset(flow_lines([program]))
     tracker = UserspaceTracker(basis=5)
     sources: dict[str, set[tuple[str, str]]] = {"real": set(), "model": set()}

@@ -45,7 +45,10 @@ def ct_text(track: Track, table: int) -> str:
     parts.append(f"table={table}")
     nat = track.nat
     if nat is not None:
-        parts.append("nat" if nat.kind is NatKind.RESTORE else f"nat({nat.kind}{_range(nat)})")
+        wanted = [flag for flag in ("persistent", "hash", "random") if getattr(nat, flag)]
+        flags = "".join(f",{flag}" for flag in wanted)
+        spec = f"nat({nat.kind}{_range(nat)}{flags})"
+        parts.append("nat" if nat.kind is NatKind.RESTORE else spec)
     sets = []
     if track.mark:
         sets.append(f"set_field:{track.mark[0]:#x}/{track.mark[1]:#x}->ct_mark")

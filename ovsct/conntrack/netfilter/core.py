@@ -16,8 +16,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from ovsct.conntrack import tuples
-from ovsct.conntrack.netfilter import datagram, helpers, icmp, load, nat, tcp, view
-from ovsct.conntrack.netfilter.checks import check, supported
+from ovsct.conntrack.netfilter import (
+    clash,
+    datagram,
+    helpers,
+    icmp,
+    keys,
+    load,
+    nat,
+    tcp,
+    view,
+)
+from ovsct.conntrack.netfilter.checks import check
 from ovsct.conntrack.netfilter.entry import (
     ASSURED,
     CONFIRMED,
@@ -25,18 +35,13 @@ from ovsct.conntrack.netfilter.entry import (
     DYING,
     ESTABLISHED,
     ESTABLISHED_REPLY,
-    EXPECTED,
     FIXED_TIMEOUT,
     IS_REPLY,
-    NAT_CLASH,
-    NAT_DONE_MASK,
     NEW,
     OFFLOAD,
-    RELATED,
     SEEN_REPLY,
     SRC_NAT,
     SRC_NAT_DONE,
-    UNTRACKED,
     Entry,
     Verdict,
 )
@@ -58,7 +63,6 @@ from ovsct.packet.fields import (
 )
 from ovsct.packet.packet import (
     ETH_IPV4,
-    ETH_IPV6,
     PROTO_ICMP,
     PROTO_ICMPV6,
     PROTO_SCTP,
@@ -96,11 +100,6 @@ _HANDLERS: Final[dict[int, Handler]] = {
     PROTO_SCTP: sctp_packet,
     icmp.PROTO_GRE: datagram.gre_packet,
 }
-
-_CLASH_PROTOS: Final = frozenset((PROTO_UDP, icmp.PROTO_UDPLITE))
-_NO_CLASH: Final = frozenset(
-    (PROTO_TCP, PROTO_SCTP, PROTO_ICMP, PROTO_ICMPV6, icmp.PROTO_DCCP)
-)
 
 
 class Netfilter:
@@ -221,7 +220,7 @@ class Netfilter:
         if queries:
             handle = icmp.icmp_error if proto == PROTO_ICMP else icmp.icmpv6_error
             if not handle(self, packet, zone, ms):
-                self.stat.icmp_error += _wrong(packet)
+                self.stat.icmp_error += keys.wrong(packet)
                 return Verdict.ACCEPT
         return self._track(packet, any_tuple, ms, (helper, unlink, policy))
 
@@ -264,7 +263,7 @@ class Netfilter:
             self.stat.invalid += 1
             return Verdict.ACCEPT
         packet.conn = e
-        packet.ct_info = _info(e, reply)
+        packet.ct_info = keys.info_of(e, reply)
         if reply:
             e.status |= SEEN_REPLY
         return Verdict.ACCEPT
@@ -308,7 +307,7 @@ class Netfilter:
             tuple_ = tuples.reverse(tuple_)
         e = self.find(tuple_, milliseconds(now)) if tuple_ is not None else None
         if e is not None:
-            packet.ct_info = _info(e, int((e.reply == tuple_) != natted))
+            packet.ct_info = keys.info_of(e, int((e.reply == tuple_) != natted))
         return e
 
     def confirm(self, packet: Packet, now: float) -> Verdict:
@@ -327,7 +326,7 @@ class Netfilter:
         if e.original in table or e.reply in table:
             other = self.find(e.original, ms) or self.find(e.reply, ms)
             if other is not None:
-                verdict = self._resolve_clash(packet, e, other, ms)
+                verdict = clash.resolve(self, packet, e, other, ms)
                 if verdict is Verdict.ACCEPT:
                     self.stat.clashres += 1
                 else:
@@ -342,7 +341,7 @@ class Netfilter:
         """Put an entry with a deadline into the table, under both its tuples."""
         self.table[e.original] = e
         self.table[e.reply] = e
-        self._insert(e)
+        self.insert(e)
 
     def load(self, connections: Iterable[Connection], now: float) -> None:
         """Put connections from a dump into the table; see :mod:`.load`.
@@ -362,39 +361,13 @@ class Netfilter:
             self.kill(e)
         return len(found)
 
-    def _insert(self, e: Entry) -> None:
+    def insert(self, e: Entry) -> None:
+        """Count an entry that stands in the table, and watch its deadline."""
         e.status |= CONFIRMED
         self.count += 1
         zone = e.zone
         self.zones[zone] = self.zones.get(zone, 0) + 1
         self.timers.arm(e)
-
-    def _resolve_clash(self, packet: Packet, e: Entry, other: Entry, now: int) -> Verdict:
-        """nf_ct_resolve_clash(): the same connection twice, or NAT found no free tuple."""
-        if not self.may_clash(other.original & 0xFF):
-            return Verdict.DROP
-        if self._merge(packet, e, other):
-            return Verdict.ACCEPT
-        taken = self.table.get(e.reply)
-        if taken is not None:
-            return Verdict.ACCEPT if self._merge(packet, e, taken) else Verdict.DROP
-        # Only the original direction is taken: live for a second, for the answer alone.
-        e.expires = now + 1000
-        e.status |= FIXED_TIMEOUT | NAT_CLASH
-        self.table[e.reply] = e
-        self._insert(e)
-        return Verdict.ACCEPT
-
-    def _merge(self, packet: Packet, e: Entry, other: Entry) -> bool:
-        same = (other.original, other.reply) == (e.original, e.reply)
-        if self.merges_reverse:
-            same = same or (other.original, other.reply) == (e.reply, e.original)
-        else:
-            same = same or not other.status & NAT_DONE_MASK
-        if same:
-            self._forget_source(e)
-            packet.conn = other
-        return same
 
     # What the trackers and NAT ask of the table.
 
@@ -410,12 +383,6 @@ class Netfilter:
         """nf_conntrack_tuple_taken(): does `tuple_` belong to another connection than `ignored`?"""
         e = self.find(tuple_, now)
         return e is not None and e is not ignored and e.original != ignored.original
-
-    def may_clash(self, proto: int) -> bool:
-        """Whether entries of this protocol may be merged (nf_conntrack_l4proto.allow_clash)."""
-        if proto == icmp.PROTO_GRE:
-            return self.merges_reverse
-        return proto in _CLASH_PROTOS or proto not in _NO_CLASH
 
     def limits(self, e: Entry, tracker: str) -> tuple[int, ...]:
         """Timeouts (ms) by state: those of the entry's timeout policy, or the tracker's own."""
@@ -458,9 +425,10 @@ class Netfilter:
             if e.status & OFFLOAD:
                 for watcher in self.watchers:
                     watcher(e)
-        self._forget_source(e)
+        self.forget_source(e)
 
-    def _forget_source(self, e: Entry) -> None:
+    def forget_source(self, e: Entry) -> None:
+        """The mapping of an entry's source is not to be used again."""
         if e.status & SRC_NAT_DONE:
             source = nat.source_of(e.original)
             users = [user for user in self.sources.get(source, ()) if user is not e]
@@ -521,34 +489,4 @@ class Netfilter:
         ms = milliseconds(now)
         return [view.neutral(e, ms) for e in self.entries() if e.expires > ms]
 
-    def tuple_of(self, packet: Packet, zone: int) -> int | None:
-        """resolve_normal_ct(), get_l4proto(): the tuple, or None if there is nothing to track."""
-        key, l4 = packet.key, packet.l4
-        if not l4 or key & _LATER:
-            return None
-        tuple_ = tuples.from_key(key, zone)
-        family = 4 if tuple_ < tuples.V4_LIMIT else 6
-        if (key >> (_KEY_SHIFT + 104)) & 0xFFFF not in (ETH_IPV4, ETH_IPV6):
-            return None
-        proto = tuple_ & 0xFF
-        supported(proto)
-        if proto == (PROTO_ICMPV6 if family == 4 else PROTO_ICMP):
-            return None
-        if family == 6 and proto == icmp.NO_NEXT_HEADER:
-            return None
-        ports = icmp.read_ports(packet.frame, l4, packet.end, proto)
-        return None if ports is None else tuple_ & ~tuples.PORTS_MASK | ports << 8
-
-
-def _wrong(packet: Packet) -> bool:
-    """Whether an ICMP message is neither about a connection nor exempt from tracking."""
-    return packet.conn is None and packet.ct_info != UNTRACKED
-
-
-def _info(e: Entry, reply: int) -> int:
-    """How a packet of this direction belongs to `e` (resolve_normal_ct())."""
-    if reply:
-        return ESTABLISHED_REPLY
-    if e.status & SEEN_REPLY:
-        return ESTABLISHED
-    return RELATED if e.status & EXPECTED else NEW
+    tuple_of = staticmethod(keys.tuple_of)

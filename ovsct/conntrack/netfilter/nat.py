@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from ovsct.conntrack import tuples
 from ovsct.conntrack.netfilter import manip
+from ovsct.conntrack.netfilter.clash import may_clash
 from ovsct.conntrack.netfilter.entry import (
     CONFIRMED,
     DST_NAT,
@@ -254,7 +255,7 @@ class Choice:
         if not self._used(tuple_):
             return False
         core, e = self.core, self.e
-        if not core.merges_reverse or not core.may_clash(e.original & 0xFF):
+        if not core.merges_reverse or not may_clash(core, e.original & 0xFF):
             return True
         if e.status & (NAT_MASK | SEQ_ADJUST):
             return True
