@@ -9,17 +9,18 @@ from typing import Any, Final, cast
 from ovsct.compare.sequences import Sequences
 from ovsct.conntrack.dump import PROTOCOL_NAMES, dpctl_line
 from ovsct.errors import InputError
-from ovsct.lane import Arrival, Connection, Event, FlowChange, LinkChange
+from ovsct.lane import Arrival, Change, Connection, Event, FlowChange, Lane, LinkChange
 from ovsct.lanes.make import Setup, Text, make
 from ovsct.lanes.ovs import OvsLane
 from ovsct.openflow.flow import Flow
+from ovsct.openflow.group import Group
 from ovsct.openflow.text.flow_text import format_flow, lines_of, read_flows
 from ovsct.openflow.text.group_text import read_groups
 from ovsct.testing.packets import Frame, frame_of, says_numbers
 from ovsct.testing.sent import Sent
 
 LANES: Final = ("ovs-userspace", "ovs-kernel", "tc", "hw")
-"""What a bridge under test can be forwarded by (README.md, "Lanes")."""
+"""What a bridge in this process can be forwarded by (README.md, "Lanes")."""
 
 _PROTOCOLS: Final = {name: number for number, name in PROTOCOL_NAMES.items()}
 
@@ -59,17 +60,52 @@ class OvsBridge:
             meters=Text(meters, "meters"),
             options={lane: options},
         )
-        self.lane = cast(OvsLane, make(lane, setup, trace=True))
+        self._model = cast(OvsLane, make(lane, setup, trace=True))
+        self._begin(self._model, setup.ports)
+
+    def _begin(self, lane: Lane, ports: Sequence[int]) -> None:
+        self.lane = lane
         """The lane itself, for what is not offered here."""
+        self.ports = ports
+        """Its ports."""
         self.now = 0.0
         """The time, in seconds since the bridge began."""
         self._sequences = Sequences()
         self._sent = 0
 
-    @property
-    def ports(self) -> Sequence[int]:
-        """Its ports."""
-        return self.lane.bridge.ports
+    # -- what RealOvsBridge does otherwise -----------------------------------------------------
+
+    def _add(self, flows: Sequence[Flow]) -> None:
+        for flow in flows:
+            self._model.bridge.flow_tables.add(flow, self.now)
+
+    def _change(self, change: Change) -> None:
+        self._model.change(change)
+
+    def _stats(self) -> list[tuple[Flow, int, int]]:
+        return self._model.flow_stats()
+
+    def _group_numbers(self) -> set[int]:
+        return set(self._model.bridge.groups)
+
+    def _put_groups(self, groups: Sequence[Group]) -> None:
+        self._model.datapath.flush()
+        self._model.bridge.groups.update({group.group_id: group for group in groups})
+
+    def _remove_groups(self, numbers: set[int]) -> None:
+        from ovsct.agent.rules import groups_of
+
+        bridge, tables = self._model.bridge, self._model.bridge.flow_tables
+        for flow in [each for table in tables.tables.values() for each in table]:
+            if numbers & groups_of(flow.actions) and tables.holds(flow):
+                tables.remove(flow)
+        self._model.datapath.flush()
+        for number in numbers:
+            del bridge.groups[number]
+
+    def dump_datapath_flows(self) -> list[str]:
+        """The megaflows, as ``ovs-appctl dpctl/dump-flows`` writes them."""
+        return self._model.dump_flows()
 
     # -- flows and groups ----------------------------------------------------------------------
 
@@ -79,8 +115,7 @@ class OvsBridge:
         Raises:
             InputError: with line, column and token; nothing has been added then.
         """
-        for flow in read_flows(text, "flows"):
-            self.lane.bridge.flow_tables.add(flow, self.now)
+        self._add(read_flows(text, "flows"))
 
     def mod_flows(self, text: str, *, strict: bool = False) -> None:
         """Give the flows that a line means (loosely, or strictly) its actions; one line or more.
@@ -100,7 +135,7 @@ class OvsBridge:
 
     def _flow_mods(self, command: str, text: str) -> None:
         for line in [line for _, line in lines_of(text)] or [""]:
-            self.lane.change(FlowChange(self.now, f"{command} {line}"))
+            self._change(FlowChange(self.now, f"{command} {line}"))
 
     def add_groups(self, text: str) -> None:
         """Add groups, one a line, or give those that are there other buckets.
@@ -108,9 +143,7 @@ class OvsBridge:
         Raises:
             InputError: with line, column and token; nothing has been added then.
         """
-        groups = read_groups(text, "groups")
-        self.lane.datapath.flush()
-        self.lane.bridge.groups.update({group.group_id: group for group in groups})
+        self._put_groups(read_groups(text, "groups"))
 
     def del_groups(self, *numbers: int) -> None:
         """Delete groups, and the flows that send to them; without a number, all.
@@ -118,32 +151,20 @@ class OvsBridge:
         Raises:
             KeyError: there is no such group; nothing has been deleted then.
         """
-        from ovsct.agent.rules import groups_of
-
-        groups, tables = self.lane.bridge.groups, self.lane.bridge.flow_tables
+        known = self._group_numbers()
         for number in numbers:
-            if number not in groups:
+            if number not in known:
                 raise KeyError(f"there is no group {number}")
-        gone = set(numbers or groups)
-        for flow in [each for table in tables.tables.values() for each in table]:
-            if gone & groups_of(flow.actions) and tables.holds(flow):
-                tables.remove(flow)
-        self.lane.datapath.flush()
-        for number in gone:
-            del groups[number]
+        self._remove_groups(set(numbers) or known)
 
     def dump_flows(self) -> list[str]:
         """The flows with ``n_packets`` and ``n_bytes``, table by table, highest priority first."""
         return [
             f"n_packets={packets}, n_bytes={size}, {_line(flow)}"
             for flow, packets, size in sorted(
-                self.lane.flow_stats(), key=lambda each: (each[0].table, -each[0].priority)
+                self._stats(), key=lambda each: (each[0].table, -each[0].priority)
             )
         ]
-
-    def dump_datapath_flows(self) -> list[str]:
-        """The megaflows, as ``ovs-appctl dpctl/dump-flows`` writes them."""
-        return self.lane.dump_flows()
 
     # -- packets and time ----------------------------------------------------------------------
 
@@ -175,7 +196,7 @@ class OvsBridge:
         return Sent(self._sent, self.lane.name, arrival, outcome, flows, events)
 
     def _counts(self) -> dict[Flow, int]:
-        return {flow: packets for flow, packets, _ in self.lane.flow_stats()}
+        return {flow: packets for flow, packets, _ in self._stats()}
 
     def advance(self, seconds: float) -> Sequence[Event]:
         """Let time pass; what that brought: connections and flows that ended, offloads."""
@@ -188,7 +209,7 @@ class OvsBridge:
         Raises:
             InputError: there is no such port.
         """
-        self.lane.change(LinkChange(self.now, port, up))
+        self._change(LinkChange(self.now, port, up))
 
     # -- conntrack -----------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from ovsct.oracle.real_ovs import RealOvs
     from ovsct.testing.bridge import OvsBridge
     from ovsct.testing.switch import OvsSwitch
 
@@ -22,7 +23,8 @@ def ovs_lane() -> str:
     """What forwards in ``ovs_bridge`` and ``ovs_switch``: ``ovs-userspace``.
 
     Give another with ``@pytest.mark.parametrize("ovs_lane", ["ovs-kernel", "tc", "hw"])``, or with
-    a fixture of this name of your own.
+    a fixture of this name of your own. ``real-ovs`` is a real ovs-vswitchd for ``ovs_bridge``;
+    where it is not installed, the test is skipped.
     """
     return "ovs-userspace"
 
@@ -33,12 +35,37 @@ def ovs_ports() -> int:
     return 4
 
 
+@pytest.fixture(scope="session")
+def _ovs_programs() -> Iterator[Callable[[int], RealOvs]]:
+    """One real ovs-vswitchd for each number of ports, from when it is first asked for."""
+    running: dict[int, RealOvs] = {}
+
+    def program(ports: int) -> RealOvs:
+        from ovsct.oracle.real_ovs import RealOvs
+
+        if ports not in running:
+            running[ports] = RealOvs(ports=range(1, ports + 1))
+        return running[ports]
+
+    yield program
+    for each in running.values():
+        each.close()
+
+
 @pytest.fixture
-def ovs_bridge(ovs_lane: str, ovs_ports: int) -> OvsBridge:
-    """A modelled bridge with no flows yet (:class:`ovsct.testing.OvsBridge`)."""
+def ovs_bridge(ovs_lane: str, ovs_ports: int, _ovs_programs: Callable[[int], RealOvs]) -> OvsBridge:
+    """A bridge with no flows yet (:class:`ovsct.testing.OvsBridge`)."""
     from ovsct.testing.bridge import OvsBridge
 
-    return OvsBridge(lane=ovs_lane, ports=ovs_ports)
+    if ovs_lane != "real-ovs":
+        return OvsBridge(lane=ovs_lane, ports=ovs_ports)
+    from ovsct.oracle.vswitchd import ProgramMissing
+    from ovsct.testing.real import RealOvsBridge
+
+    try:
+        return RealOvsBridge(_ovs_programs(ovs_ports))
+    except ProgramMissing as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ pytest_plugins = ["ovsct.testing.plugin"]
 UDP = "udp 10.0.0.1:1 > 10.0.0.2:2"
 LANES = ("ovs-userspace", "ovs-kernel", "tc", "hw")
 
-lanes = pytest.mark.parametrize("ovs_lane", LANES)
+real = pytest.param("real-ovs", marks=pytest.mark.real_ovs)
+lanes = pytest.mark.parametrize("ovs_lane", [*LANES, real])
 
 
 @lanes
@@ -59,7 +60,7 @@ def test_a_link_goes_down(ovs_bridge: OvsBridge) -> None:
     ovs_bridge.send(1, UDP).assert_out(2)
 
 
-@pytest.mark.parametrize("ovs_lane", LANES[:3])
+@pytest.mark.parametrize("ovs_lane", [*LANES[:3], real])
 def test_the_flows_that_were_hit_are_known(ovs_bridge: OvsBridge) -> None:
     ovs_bridge.add_flows("in_port=1 actions=goto_table:3\ntable=3,udp actions=2\ntcp actions=4")
     for _ in range(2):
