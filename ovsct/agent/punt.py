@@ -12,8 +12,10 @@ from typing import Final, NamedTuple
 from ovsct.bridge import odp
 from ovsct.bridge.bridge import Bridge
 from ovsct.bridge.datapath import Datapath, Run
+from ovsct.bridge.flow_tables import FlowTables
 from ovsct.bridge.recirculate import FrozenState
 from ovsct.bridge.resume import Continuation, process_frozen
+from ovsct.lane import Event
 from ovsct.openflow.actions import Action
 from ovsct.openflow.match import Match
 from ovsct.openflow.prereq import ETH_IPV4, ETH_IPV6, is_ct_valid
@@ -81,6 +83,10 @@ class PuntingDatapath(Datapath):
     """A :class:`Datapath` that keeps what goes to the controller in `punts`."""
 
     punts: list[Punt]
+
+    def _expire_flows(self, _tables: FlowTables, _now: float) -> list[Event]:
+        """Flows end where somebody can be told of it (:meth:`ovsct.agent.rules.Rules.expire`)."""
+        return []
 
     def _userspace(self, packet: Packet, action: odp.Userspace, run: Run) -> None:
         before = len(run.packet_ins or ())

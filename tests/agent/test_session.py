@@ -68,6 +68,21 @@ class Peer:
         )  # fmt: skip
 
 
+def test_a_flow_that_ends_between_two_looks_is_told_at_the_second() -> None:
+    model = ModelBridge(OvsUserspace(Bridge([1, 2])))
+    peer = Peer(model, 4, service=False)
+    model.tell = peer.session.told
+    model.advance(0.0)
+    peer.add("send_flow_rem,priority=1,hard_timeout=1,actions=drop")
+    for moment in (0.9, 1.1):
+        model.advance(moment)
+        assert peer.got() == [] and len(list(model.rules)) == 1
+    model.advance(1.2)
+    (gone,) = peer.got()
+    assert (gone.reason, gone.priority) == ("hard", 1)
+    assert not list(model.rules)
+
+
 def test_a_full_table_refuses_or_lets_another_flow_go() -> None:
     limits = read_limits(["1 limit 1", "2 limit 1 evict"])
     model = ModelBridge(OvsUserspace(Bridge([1, 2], limits=limits)))
