@@ -42,11 +42,13 @@ class FlowChange(NamedTuple):
     """The flows change, `at` in seconds.
 
     `text` is a line as ``ovs-ofctl add-flows`` takes it: ``add``, ``modify``, ``modify_strict``,
-    ``delete`` or ``delete_strict``, and a flow.
+    ``delete`` or ``delete_strict``, and a flow. `bridge` is the bridge meant where a lane has
+    several (empty: the first).
     """
 
     at: float
     text: str
+    bridge: str = ""
 
 
 Change: TypeAlias = LinkChange | FlowChange

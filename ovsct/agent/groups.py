@@ -64,7 +64,7 @@ class Groups:
     def _changed(self, ident: int) -> None:
         """A group is about to be another: it begins to count anew, as it does in OVS."""
         self._rules.decided_otherwise()
-        counts = self._datapath.bucket_counts
+        counts = self._datapath.counters.buckets
         for used in [used for used in counts if used[0] == self._counted(ident)]:
             del counts[used]
 
@@ -75,7 +75,7 @@ class Groups:
     def stats(self, group: Group, now: float) -> GroupStats:
         """The counters of a group and its buckets."""
         self._datapath.flow_counts()  # brings in what megaflows have served
-        counts = self._datapath.bucket_counts
+        counts = self._datapath.counters.buckets
         ident = group.group_id
         number = self._counted(ident)
         every = counts.get((number, None), (0, 0))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from ovsct.bridge import execute as do
 from ovsct.bridge import odp
+from ovsct.bridge.counters import Counters
 from ovsct.bridge.execute_encap import ENCAPS
 from ovsct.bridge.flow_tables import Effect, FlowTables
 from ovsct.bridge.kernel_form import kernel_mask, seen
@@ -112,10 +113,7 @@ class Datapath:
         self.on_install: Callable[[odp.Megaflow], odp.Home] | None = None
         self.on_remove: Callable[[odp.Megaflow], None] | None = None
         self.next_expiry = math.inf
-        # By identity: flows of two bridges may say the same.
-        self._counted: dict[int, tuple[int, int]] = {}
-        self._looked: dict[int, int] = {}
-        self.bucket_counts: dict[tuple[int, int | None], tuple[int, int]] = {}
+        self.counters = Counters(self.bridges)
         self._changes = bridge.changes
         self._fdb_version = bridge.changes.macs
         self._tables_version = -1
@@ -261,22 +259,15 @@ class Datapath:
             self._changed_at_once = False
             for flow in self._all():
                 if flow not in late:
-                    self._settle(flow)
+                    self.counters.settle(flow)
             for bridge in self.bridges:
-                self._follow_tables(bridge.flow_tables)
+                self.counters.follow(bridge.flow_tables)
             self._tables_version = changes.tables
             self._fdb_version = changes.macs
             self._revalidate(list(self._all()), then, late)
         elif changes.macs != self._fdb_version:
             self._fdb_version = changes.macs
             self._revalidate([flow for flow in self._all() if flow.learned], then)
-
-    def _follow_tables(self, tables: FlowTables) -> None:
-        for old, new in tables.changes:
-            counted = self._counted.pop(id(old), None)
-            if new is not None and counted is not None:
-                self._counted[id(new)] = counted
-        tables.changes.clear()
 
     def _revalidate(
         self, flows: Sequence[odp.Megaflow], now: float, late: Sequence[odp.Megaflow] = ()
@@ -294,7 +285,7 @@ class Datapath:
             if fresh.mask & ~fresh.added & ~said or translation.avoid_caching:
                 self.remove(flow)
                 continue
-            self._settle(flow)
+            self.counters.settle(flow)
             before = flow.actions
             self.bridge.recirc.hold(fresh.recirc_ids)
             self.bridge.recirc.release(flow.recirc_ids)
@@ -398,53 +389,25 @@ class Datapath:
     def _forget(self, flow: odp.Megaflow) -> None:
         """Nobody keeps it any more: its recirculation ids go, its flows keep what it counted."""
         self.bridge.recirc.release(_ids(flow))
-        self._settle(flow)
-
-    def _settle(self, flow: odp.Megaflow) -> None:
-        """Credit its flows with what it served since this was last done: counters, and time."""
-        packets = flow.packets + flow.first_packets - flow.counted_packets
-        size = flow.bytes + flow.first_bytes - flow.counted_bytes
-        if packets:
-            used = flow.used if flow.used is not None else flow.created
-            for rule in flow.rules:
-                counted = self._counted.get(id(rule), (0, 0))
-                self._counted[id(rule)] = counted[0] + packets, counted[1] + size
-            for bridge in self.bridges:
-                for rule in flow.rules:
-                    bridge.flow_tables.touch(rule, used)
-            for look in flow.looked:
-                self._looked[look] = self._looked.get(look, 0) + packets
-            for through in flow.buckets:
-                before = self.bucket_counts.get(through, (0, 0))
-                self.bucket_counts[through] = before[0] + packets, before[1] + size
-            flow.counted_packets += packets
-            flow.counted_bytes += size
+        self.counters.settle(flow)
 
     def credit(self) -> None:
         """Credit the flows behind all megaflows, as before something else changes the tables."""
         for flow in self.megaflows():
-            self._settle(flow)
+            self.counters.settle(flow)
 
     def flow_counts(self) -> dict[int, tuple[int, int]]:
         """(n_packets, n_bytes) of every OpenFlow flow that was hit, by its `id`."""
         self.credit()
-        return dict(self._counted)
+        return dict(self.counters.flows)
 
     def table_counts(self, place: int = 0) -> dict[int, tuple[int, int]]:
         """Of every table that was looked up: how often, and how often a flow was hit.
 
         `place` is that of the bridge.
-
-        OVS ofproto/ofproto-dpif.c, query_tables() and rule_dpif_lookup_from_table().
         """
-        for flow in self.megaflows():
-            self._settle(flow)
-        counts = {}
-        for table in {look >> 1 & 0xFF for look in self._looked if look >> 9 == place}:
-            look = place << 9 | table << 1
-            hit = self._looked.get(look | 1, 0)
-            counts[table] = self._looked.get(look, 0) + hit, hit
-        return counts
+        self.credit()
+        return self.counters.of_tables(place)
 
     def megaflows(self) -> Iterator[odp.Megaflow]:
         """All megaflows, grouped by port and recirculation id, oldest mask first; then those that
@@ -491,7 +454,7 @@ class Datapath:
 
     def _expire_flows(self, tables: FlowTables, now: float) -> list[Event]:
         for flow in self._all():
-            self._settle(flow)
+            self.counters.settle(flow)
         events = [
             Event(due, EventKind.FLOW_EXPIRED, f"{why}: {format_flow(flow)}")
             for due, flow, why in tables.expire(now)

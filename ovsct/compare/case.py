@@ -22,7 +22,8 @@ from ovsct.packet.describe import describe
 
 LINK: Final = "link "
 FLOW_MOD: Final = "flow-mod "
-"""How the lines of shots begin that are no packets."""
+"""How the lines of shots begin that are no packets; with several bridges, the one meant and a colon
+follow ``flow-mod``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +81,19 @@ class Case:
             elif shot.line.startswith(LINK):
                 yield LinkChange(shot.at, shot.port, shot.line == f"{LINK}up")
             elif shot.line.startswith(FLOW_MOD):
-                yield FlowChange(shot.at, shot.line.removeprefix(FLOW_MOD))
+                bridge, text = self._flow_mod(shot)
+                yield FlowChange(shot.at, text, bridge)
             else:
                 for frame in frames_of(shot.line):
                     yield Arrival(shot.at, shot.port, frame)
+
+    def _flow_mod(self, shot: Shot) -> tuple[str, str]:
+        """The bridge (of several) and the text of a shot that changes flows."""
+        text = shot.line.removeprefix(FLOW_MOD)
+        if not self.bridges:
+            return "", text
+        bridge, _, text = text.partition(": ")
+        return bridge, text
 
     def packets(self) -> Iterator[Arrival | Advance]:
         """What happens, in order, where nothing changes meanwhile.
@@ -116,7 +126,8 @@ def shots_of(happenings: Iterable[Happening]) -> Iterator[Shot]:
             state = "up" if happening.up else "down"
             yield Shot(happening.at, happening.port, f"{LINK}{state}")
         elif isinstance(happening, FlowChange):
-            yield Shot(happening.at, 0, f"{FLOW_MOD}{happening.text}")
+            bridge = f"{happening.bridge}: " if happening.bridge else ""
+            yield Shot(happening.at, 0, f"{FLOW_MOD}{bridge}{happening.text}")
         else:
             yield Shot(happening.at, 0, "")
 
@@ -200,8 +211,9 @@ def to_yaml(case: Case, shows: str) -> str:
             state = shot.line.removeprefix(LINK)
             lines.append(f"  - {{port: {shot.port}, link: {state}, at: {_seconds(shot.at)}}}")
         elif shot.line.startswith(FLOW_MOD):
-            text = _quoted(shot.line.removeprefix(FLOW_MOD))
-            lines.append(f"  - {{flow_mod: {text}, at: {_seconds(shot.at)}}}")
+            name, text = case._flow_mod(shot)
+            words = f"flow_mod: {_quoted(text)}" + (f", bridge: {name}" if name else "")
+            lines.append(f"  - {{{words}, at: {_seconds(shot.at)}}}")
         else:
             if shot.line.startswith("hex "):
                 lines.append(f"  # {describe(frames_of(shot.line)[0])}")

@@ -70,6 +70,7 @@ class FlowMod(_Strict):
 
     at: Seconds | None = None
     flow_mod: str
+    bridge: str | None = None
 
 
 class Capture(_Strict):
@@ -206,13 +207,17 @@ class Scenario(_Strict):
         elif isinstance(event, Link):
             yield LinkChange(self._time(event.at, path, now), event.port, event.link == "up")
         elif isinstance(event, FlowMod):
-            if self.bridges:
-                raise self._error("flows of several bridges cannot change yet", path)
+            if event.bridge not in (tuple(self.bridges) or (None,)):
+                raise self._error(
+                    f"say the bridge: one of {', '.join(self.bridges)}" if self.bridges
+                    else "there is but one bridge, and it has no name", path, event.bridge,
+                )  # fmt: skip
             try:
                 parse_flow_mod(event.flow_mod)
             except InputError as error:
                 raise self._placed(error, (*path, "flow_mod")) from None
-            yield FlowChange(self._time(event.at, path, now), event.flow_mod)
+            at = self._time(event.at, path, now)
+            yield FlowChange(at, event.flow_mod, event.bridge or "")
         else:
             try:
                 yield from event_line(event, now, talks)

@@ -130,7 +130,10 @@ class OvsLane:
             bridge, port = self.bridge.backer.entry(change.port, self.bridge)
             bridge.set_port_state(port, change.up)
         else:
-            apply_flow_mod(self.bridge.flow_tables, parse_flow_mod(change.text), change.at)
+            named = self.bridge.backer.named(change.bridge) if change.bridge else self.bridge
+            if named is None:
+                raise InputError("there is no such bridge", token=change.bridge)
+            apply_flow_mod(named.flow_tables, parse_flow_mod(change.text), change.at)
         return ()
 
     def connections(self) -> Sequence[Connection]:

@@ -368,7 +368,9 @@ class RealOvs:
             self._in_round("version")
             self._pass_rounds(2)
         else:
-            self._bridges[0].ofctl.add_flows(Text("flow-mod", [change.text]))
+            names = [plan.name for plan in self.plans]
+            bridge = self._bridges[names.index(change.bridge) if change.bridge else 0]
+            bridge.ofctl.add_flows(Text("flow-mod", [change.text]))
         self.settle()
         return ()
 

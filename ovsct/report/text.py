@@ -225,7 +225,8 @@ def _passing(happening: Happening) -> str:
         state = "up" if happening.up else "down"
         return f"at {happening.at:g} s the link of p{happening.port} is {state}"
     if isinstance(happening, FlowChange):
-        return f"at {happening.at:g} s the flows change: {happening.text}"
+        whose = f" of {happening.bridge}" if happening.bridge else ""
+        return f"at {happening.at:g} s the flows{whose} change: {happening.text}"
     return f"time passes until {happening.at:g} s"
 
 

@@ -12,7 +12,7 @@ from itertools import pairwise
 from random import Random
 
 from ovsct.bridge.bridges import Plan
-from ovsct.compare.case import BridgeCase, Case, Shot
+from ovsct.compare.case import FLOW_MOD, BridgeCase, Case, Shot
 
 NAMES = ("br-a", "br-b", "br-c")
 TALK = (
@@ -57,6 +57,12 @@ def drawn(seed: int, number: int) -> Case:
         side, line = dice.choice(TALK)
         port = (ports[0] if side == 1 else ports[-1]) if dice.random() < 0.8 else dice.choice(ports)
         shots.append(Shot(at / 10, port, line))
+    if dice.random() < 0.3:
+        name = dice.choice(cases).plan.name
+        text = dice.choice(("delete table=0,ip", "add table=0,priority=150,udp,actions=drop",
+                            "delete table=1", "modify table=0,arp,actions=local"))  # fmt: skip
+        shots.insert(len(shots) // 2, Shot(shots[len(shots) // 2].at, 0,
+                                           f"{FLOW_MOD}{name}: {text}"))  # fmt: skip
     return Case(
         (), tuple(shots), ports=ports, bridges=cases, title=f"bridges {number} of seed {seed}"
     )
@@ -84,13 +90,13 @@ def _wired(dice: Random, more: bool) -> list[_Bridge]:
 
 
 def _flooding(dice: Random, bridge: _Bridge) -> BridgeCase:
-    """FLOOD and ALL, and nothing that changes the packet: their order is not to matter."""
-    flows = ["table=0,priority=0,actions=" + dice.choice(("flood", "all"))]
+    """NORMAL, FLOOD and ALL, and nothing that changes the packet: their order must not matter."""
+    flows = ["table=0,priority=0,actions=" + dice.choice(("normal", "normal", "flood", "all"))]
     if dice.random() < 0.4:
-        flows.append("table=0,priority=1,arp,actions=" + dice.choice(("flood", "drop")))
+        flows.append("table=0,priority=1,arp,actions=" + dice.choice(("flood", "drop", "normal")))
     if dice.random() < 0.4:
         flows.append("table=0,priority=2,udp,actions=resubmit(,1)")
-        flows.append("table=1,actions=flood")
+        flows.append("table=1,actions=normal")
     plan = Plan(bridge.name, tuple(bridge.ports), tuple(bridge.patches))
     return BridgeCase(plan, tuple(flows))
 

@@ -10,7 +10,7 @@ from ovsct.compare.cause import Cause
 from ovsct.compare.events import Advance
 from ovsct.compare.scenario import Scenario, parse_scenario, read_scenario
 from ovsct.errors import InputError
-from ovsct.lane import Arrival
+from ovsct.lane import Arrival, FlowChange
 from ovsct.packet import build
 from ovsct.packet.pcapng_write import PcapngWriter
 
@@ -228,6 +228,23 @@ def test_bridges_have_ports_patches_and_flows_of_their_own() -> None:
     assert outer.plan == Plan("br-ex", ((1, 3),), ((20, "br-int", 10),))
     assert [flow.line for flow in setup.parsed_flows] == [9, 13]
     assert len(outer.parsed_groups) == 1 and not inner.parsed_groups
+
+
+def test_the_flows_of_a_named_bridge_change() -> None:
+    change = "  - {flow_mod: 'delete ip', bridge: br-ex}\n"
+    scenario = parse_scenario(BRIDGES + change, "s.yaml")
+    assert list(scenario.happenings())[-1] == FlowChange(0.5, "delete ip", "br-ex")
+    case = from_scenario(scenario, "s.yaml")
+    again = from_scenario(parse_scenario(to_yaml(case, "the same"), "t.yaml"), "t.yaml")
+    assert again == case and list(again.happenings())[-1] == FlowChange(0.5, "delete ip", "br-ex")
+    for text, says in (
+        (BRIDGES + change.replace(", bridge: br-ex", ""), "say the bridge: one of"),
+        (BRIDGES + change.replace("br-ex", "br-no"), "'br-no'"),
+        (WHOLE.replace("  - advance: 30\n", change), "there is but one bridge"),
+    ):
+        with pytest.raises(InputError) as error:
+            list(parse_scenario(text, "s.yaml").happenings())
+        assert says in str(error.value)
 
 
 def test_a_case_of_bridges_is_written_as_it_was_read() -> None:
