@@ -174,6 +174,7 @@ def from_setup(
         ports=setup.ports,
         fragments=str(options.get("frag_mode", "normal")),
         flow_tables=tuple(options.get("flow_tables", ())),
+        tlv_map=str(options.get("tlv_map", "")),
         shots=tuple(shots_of(happenings)),
         title=title,
     )
@@ -194,6 +195,8 @@ def to_yaml(case: Case, shows: str) -> str:
     options = [] if case.fragments == "normal" else [f"frag_mode: {case.fragments}"]
     if case.flow_tables:
         options.append(f"flow_tables: [{', '.join(map(_quoted, case.flow_tables))}]")
+    if case.tlv_map:
+        options.append(f"tlv_map: {_quoted(case.tlv_map)}")
     if options:
         lines.append(f"options: {{ovs-userspace: {{{', '.join(options)}}}}}")
     if case.bridges:

@@ -233,6 +233,7 @@ def _bridge(setup: Setup, name: str, options: dict[str, Any]) -> Bridge:
     from ovsct.bridge.bridges import join
     from ovsct.bridge.eviction import read_limits
     from ovsct.lanes.control import by_zone
+    from ovsct.openflow.tlv import read_mappings, with_mappings
 
     _need_flows(name, setup)
     own = {key: options.pop(key) for key in ("frag_mode", "zone_timeouts") if key in options}
@@ -240,6 +241,8 @@ def _bridge(setup: Setup, name: str, options: dict[str, Any]) -> Bridge:
         own["zone_timeouts"] = by_zone(own["zone_timeouts"])
     if "flow_tables" in options:
         own["limits"] = read_limits(options.pop("flow_tables"))
+    if "tlv_map" in options:
+        own["tlv_map"] = with_mappings({}, read_mappings(str(options.pop("tlv_map"))))
     for each in setup.all_bridges:
         _check_references(each, setup)
     made = [

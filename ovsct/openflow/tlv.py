@@ -170,7 +170,7 @@ def fit_flow(flow: Flow, known: TlvMap) -> Flow:
             raise InputError(
                 f"tun_metadata{index} has no option (NXFMFC_INVALID_TLV_FIELD)",
                 file=flow.file, line=flow.line, token=flow.text or f"tun_metadata{index}",
-                hint="map one first, as ovs-ofctl add-tlv-map does",
+                hint="map one first: option tlv_map of a lane, ovs-ofctl add-tlv-map",
             )  # fmt: skip
     match = flow.match
     value, mask = match.value, match.mask

@@ -94,6 +94,30 @@ def test_fields_of_erspan_and_gtpu(flows: str, verifier: Verifier) -> None:
     assert not differences(verifier, case(flows, TCP))
 
 
+IN_A_TUNNEL = (
+    """actions=set_field:1->tun_flags,set_field:7->tun_gbp_id,set_field:0x48->tun_gbp_flags,resubmit(,1)
+    table=1,priority=3,tun_flags=-oam,actions=2
+    table=1,priority=2,tun_flags=+oam,tun_gbp_id=7,tun_gbp_flags=0x48,actions=3
+    table=1,priority=1,actions=4""",
+    """ip,actions=set_field:+oam->tun_flags,set_field:fc00::1->tun_ipv6_src,set_field:3/7->tun_gbp_id,move:tun_gbp_id[]->NXM_NX_REG0[0..15],ct(table=1)
+    table=1,tun_ipv6_src=fc00::1,tun_flags=oam,actions=output:NXM_NX_REG0[0..2]""",
+    """tun_flags=+oam,actions=2
+    tun_gbp_flags=0x8/0x8,actions=2
+    tun_gbp_id=3,actions=2
+    priority=1,actions=3""",
+    "tun_flags=-oam,actions=2",
+    "tun_flags=0/0x1,actions=2",
+    "tun_gbp_flags=0,tun_gbp_id=0/0xf,tun_flags=0,actions=2",
+    """actions=move:NXM_NX_REG0[0]->NXM_NX_TUN_FLAGS[],load:1->NXM_NX_TUN_FLAGS[0],load:1->NXM_NX_TUN_GBP_FLAGS[3],resubmit(,1)
+    table=1,tun_flags=+oam,tun_gbp_flags=8,actions=2""",
+)
+
+
+@pytest.mark.parametrize("flows", IN_A_TUNNEL)
+def test_flags_and_groups_of_tunnels(flows: str, verifier: Verifier) -> None:
+    assert not differences(verifier, case(flows, TCP, TCP))
+
+
 @pytest.mark.parametrize(
     "flow",
     [

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ovsct.bridge.bridges import Plan
-from ovsct.compare.case import from_scenario, to_yaml
+from ovsct.compare.case import Case, Shot, from_scenario, to_yaml
 from ovsct.compare.cause import Cause
 from ovsct.compare.events import Advance
 from ovsct.compare.scenario import Scenario, parse_scenario, read_scenario
@@ -245,6 +245,14 @@ def test_the_flows_of_a_named_bridge_change() -> None:
         with pytest.raises(InputError) as error:
             list(parse_scenario(text, "s.yaml").happenings())
         assert says in str(error.value)
+
+
+def test_a_case_with_geneve_options_is_written_as_it_was_read() -> None:
+    map_ = "{class=0xffff,type=0x1,len=4}->tun_metadata0"
+    shots = (Shot(0.0, 1, "tcp 10.0.0.1:1000 > 10.0.0.2:80 S"),)
+    case = Case(("tun_metadata0,actions=2",), shots, tlv_map=map_, ports=(1, 2))
+    again = from_scenario(parse_scenario(to_yaml(case, "the same"), "t.yaml"), "t.yaml")
+    assert again.tlv_map == map_
 
 
 def test_a_case_of_bridges_is_written_as_it_was_read() -> None:

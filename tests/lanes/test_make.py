@@ -11,6 +11,9 @@ from ovsct.lanes.make import LANES, Setup, Text, factory, make, ports_named
 from ovsct.packet.build import udp
 
 FLOWS = Text("in_port=7,ip actions=ct(commit,exec(load:1->ct_mark)),clone(output:9),3", "f")
+OPTION = Text(
+    "actions=set_field:5->tun_metadata0,move:tun_metadata0[0..15]->reg0[0..15],output:reg0", "f"
+)
 GROUPS = Text("group_id=1,type=all,bucket=actions=output:4,bucket=actions=resubmit(11,1)", "g")
 
 
@@ -54,6 +57,10 @@ def test_a_factory_makes_a_new_lane_each_time(name: str) -> None:
          "2.4"),
         ("ovs-kernel", Setup(ports=(1,), flows=FLOWS, options={"ovs-kernel": {"frag_mode": "x"}}),
          "unknown fragment mode: 'x'"),
+        ("ovs-kernel", Setup(ports=(1,), flows=FLOWS, options={"ovs-kernel": {"tlv_map": "x"}}),
+         "x"),
+        ("ovs-kernel", Setup(ports=(1,), flows=OPTION, options={"ovs-kernel": {}}),
+         "NXFMFC_INVALID_TLV_FIELD"),
         ("real-ovs", Setup(ports=(1,), flows=FLOWS, options={"real-ovs": {"x": 1}}),
          "no such option: 'x'"),
         ("tc-script", Setup(ports=(1,), tc_script=Text("tc qdisc add dev p1 clsat", "s", 5)),
@@ -64,6 +71,13 @@ def test_what_cannot_be_made(name: str, setup: Setup, says: str) -> None:
     with pytest.raises(InputError) as caught:
         make(name, setup)
     assert says in str(caught.value)
+
+
+def test_geneve_options_are_mapped_as_a_user_says() -> None:
+    options = {"ovs-kernel": {"tlv_map": "{class=0xffff,type=1,len=4}->tun_metadata0"}}
+    lane = make("ovs-kernel", Setup(ports=(1, 5), flows=OPTION, options=options))
+    outcome = lane.receive(Arrival(0.0, 1, udp("10.0.0.1", "10.0.0.2", 1, 2)))
+    assert [frame.port for frame in outcome.out] == [5]
 
 
 def test_a_factory_of_no_lane_is_refused_at_once() -> None:
