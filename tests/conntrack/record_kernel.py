@@ -485,7 +485,8 @@ def _in_guest(real: KernelOvs, code: str, *arguments: str) -> str:
     return str(done["out"])
 
 
-def _statistics(real: KernelOvs) -> Counter[str]:
+def statistics(real: KernelOvs) -> Counter[str]:
+    """/proc/net/stat/nf_conntrack of the guest, all processors together."""
     head, *rows = (line.split() for line in _in_guest(real, _READ).splitlines() if line.strip())
     total: Counter[str] = Counter()
     for row in rows:
@@ -495,7 +496,7 @@ def _statistics(real: KernelOvs) -> Counter[str]:
 
 
 @contextmanager
-def _set_up(real: KernelOvs, case: Case) -> Iterator[None]:
+def set_up(real: KernelOvs, case: Case) -> Iterator[None]:
     """What the case asks for, undone behind it."""
     words = [f"{name}={value}" for name, value in case.sysctls.items()]
     old = _in_guest(real, _WRITE, *words).split() if words else []
@@ -521,7 +522,7 @@ def record(kernel: str, name: str) -> None:
     with KernelOvs(kernel=kernel) as real:
         for case in SETS[name]():
             real.reset(case.flows)
-            with _set_up(real, case):
+            with set_up(real, case):
                 cases.append(_play(real, case))
         release = real.release
     FOLDER.mkdir(exist_ok=True)
@@ -532,7 +533,7 @@ def record(kernel: str, name: str) -> None:
 
 
 def _play(real: KernelOvs, case: Case) -> dict[str, Any]:
-    before = _statistics(real)
+    before = statistics(real)
     steps: list[dict[str, Any]] = []
     for at, port, frame in case.talk:
         if port is None:
@@ -548,7 +549,7 @@ def _play(real: KernelOvs, case: Case) -> dict[str, Any]:
         # The table grows with every step, and its last state tells of all: that is enough.
         for step in steps[:-1]:
             del step["conntrack"]
-    said = _statistics(real)
+    said = statistics(real)
     stat = {column: said[column] - before[column] for column in COLUMNS}
     options = {"sysctls": case.sysctls, "zone_limits": case.zone_limits}
     return {
