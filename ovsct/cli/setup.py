@@ -99,7 +99,7 @@ def make_setup(
         return setup
     named = named_by(setup)
     if setup.tc_script is not None:
-        named |= {int(number) for number in _DEVICE.findall(setup.tc_script.text)}
+        named |= {int(found[1]) for found in _DEVICE.finditer(setup.tc_script.text)}
     if events is not None:
         named |= ports_of(events, port=port)
     return with_ports(setup, named)
@@ -141,7 +141,8 @@ def warn(setup: Setup) -> None:
             click.echo(f"ovsct: warning: {flow.file}:{flow.line}: {warning}", err=True)
 
 
-_DEVICE: Final = re.compile(r"\bdev\s+p(\d+)\b")
+_DEVICE: Final = re.compile(r'\b(?:dev(?:ice)?\s+|to_dev": "|indev": ")p(\d+)\b')
+"""A port in commands of tc and in what it lists."""
 _RANGE: Final = re.compile(r"(\d+)(?:-(\d+))?")
 
 

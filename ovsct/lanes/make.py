@@ -350,6 +350,7 @@ def _lines(text: Text | None) -> Sequence[str]:
 
 def _real_kernel(setup: Setup, _trace: bool, options: dict[str, Any]) -> Lane:
     from ovsct.oracle.kernel.real_kernel import RealKernel
+    from ovsct.tc.text.forms import as_commands
 
     script = setup.tc_script
     if script is None:
@@ -360,7 +361,8 @@ def _real_kernel(setup: Setup, _trace: bool, options: dict[str, Any]) -> Lane:
         if option not in ("kernel", "mtu"):
             raise InputError("the lane real-kernel has no such option", token=option,
                              expected="kernel or mtu")  # fmt: skip
-    return RealKernel(script.text, setup.ports, file=script.name, **options)
+    commands = as_commands(script.text, file=script.name)
+    return RealKernel(commands, setup.ports, file=script.name, **options)
 
 
 LANES: Final[dict[str, Make]] = {

@@ -53,6 +53,8 @@ class OvsLane:
         self.packet_ins: Sequence[PacketIn] = ()
         """What the last packet sent to the controller, in full."""
         self._ports = frozenset(bridge.backer.ports)
+        # The host can send by the bridges' own devices, too.
+        self._arrivals = self._ports.union(bridge.backer.own_ports)
 
     def receive(self, packet: Arrival) -> Outcome:
         """Take one frame.
@@ -62,7 +64,7 @@ class OvsLane:
         """
         now, port, frame = packet
         self.now = now
-        if port not in self._ports:
+        if port not in self._arrivals:
             raise self._no_port(port)
         if len(frame) < 14:
             return Outcome((), Drop.MALFORMED, ())

@@ -144,7 +144,7 @@ class TcLane(OvsLane):
         """
         now, port, frame = packet
         self.now = now
-        if port not in self._ports:
+        if port not in self._arrivals:
             raise self._no_port(port)
         if len(frame) < 14:
             return Outcome((), Drop.MALFORMED, ())

@@ -174,8 +174,9 @@ def _plain(action: str) -> str:
 
 def main(names: list[str]) -> None:
     """Record the cases that are named."""
-    with KernelOvs(ports=PORTS, kernel="6.1", hw_offload=True) as kernel:
-        for name in names or CASES:
+    for name in names or CASES:
+        # Each in a program of its own, so that recirculation ids begin with 1.
+        with KernelOvs(ports=PORTS, kernel="6.1", hw_offload=True) as kernel:
             case = record(kernel, name)
             (RECORDED / f"{name}.json").write_text(json.dumps(case) + "\n")
             sys.stdout.write(f"{name}: {[len(each) for each in case['filters'].values()]}\n")

@@ -21,6 +21,7 @@ from ovsct.errors import InputError
 from ovsct.tc.filters import Filter
 from ovsct.tc.text.command import Command, FilterCommand, QdiscCommand, Verb, read_script
 from ovsct.tc.text.shown import read_json, read_text
+from ovsct.tc.text.write import write_command
 
 _HEADING: Final = re.compile(
     r"^\s*(?:\S*[#$>]\s*)*(?:/\S*/)?tc\b.*\bfilter\s+(?:show|ls|list)\s+"
@@ -51,6 +52,25 @@ def read_rules(text: str, *, file: str | None = None) -> Iterator[Command]:
         yield from read_script(text, file=file)
         return
     yield from _transcript(lines, file)
+
+
+def as_commands(text: str, *, file: str | None = None) -> str:
+    """The same rule set as commands that the real ``tc`` takes; commands stay as they are.
+
+    Raises:
+        InputError: naming file, line and word.
+        OvsctError: a filter that is listed does what no command can say.
+    """
+    if not any(_HEADING.match(line) for line in text.splitlines()):
+        return text
+    lines = []
+    for command in read_rules(text, file=file):
+        if isinstance(command, QdiscCommand):
+            block = f"ingress_block {command.block} " if command.block else ""
+            lines.append(f"qdisc add dev p{command.port} {block}{command.kind}")
+        elif isinstance(command, FilterCommand):
+            lines.append(write_command(command.filter))
+    return "\n".join(lines)
 
 
 def _transcript(lines: list[str], file: str | None) -> Iterator[Command]:

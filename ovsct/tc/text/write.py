@@ -106,11 +106,8 @@ def _ct(action: act.Ct) -> str:
     if track.label is not None:
         words.append(f"label {label_text(*track.label)}")
     if track.nat is not None:
-        words.append(nat_text(track.nat))
-        if track.nat.kind is NatKind.RESTORE:
-            # tc takes no "nat" as the last word.
-            words.append(spell(action.control))
-            return " ".join(words)
+        # tc takes no bare "nat" as the last word, nor an index behind its verdict.
+        words.insert(1 if track.nat.kind is NatKind.RESTORE else len(words), nat_text(track.nat))
     return " ".join(words) + _tail(action.control, PIPE)
 
 
