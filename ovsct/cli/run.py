@@ -45,6 +45,10 @@ Show = Callable[[int, Arrival, Outcome], str]
     show_default=True,
     help="As ovs-appctl dpctl/dump-conntrack [-m] [-s] prints them, or /proc/net/nf_conntrack.",
 )
+@click.option(
+    "--conntrack-stat", metavar="FILE",
+    help="Write there at the end what netfilter counted, as conntrack -S prints it.",
+)
 @conntrack_in_option
 @snapshot_options
 @click.option("--dump-flows", metavar="FILE", help="Write the datapath flows at the end there.")
@@ -57,6 +61,7 @@ def run(
     summary: bool,
     conntrack: str | None,
     conntrack_format: str,
+    conntrack_stat: str | None,
     conntrack_in: str | None,
     restore: str | None,
     snapshot: str | None,
@@ -88,6 +93,7 @@ def run(
         running = make(lane, config)
         stack.callback(close, running)
         _check_dumps(running, lane, conntrack, conntrack_format, dump_flows)
+        counted = state.statistics(running, conntrack_stat)
         state.check_able(running, snapshot)
         if restore is not None:
             state.restore(running, restore)
@@ -104,6 +110,8 @@ def run(
             _write(running, happenings, packet_line if as_json else _human(), events == "-")
         if conntrack is not None:
             _save(conntrack, dump_conntrack(running, conntrack_format))
+        if conntrack_stat is not None:
+            _save(conntrack_stat, counted())
         if snapshot is not None:
             state.save(running, snapshot)
         if dump_flows is not None:

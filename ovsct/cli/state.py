@@ -89,6 +89,15 @@ def check_able(lane: Lane, snapshot: str | None) -> None:
         _able(lane, "snapshot", "--snapshot")()
 
 
+def statistics(lane: Lane, wanted: str | None) -> Callable[[], list[str]]:
+    """What to ask at the end for the counters of a lane.
+
+    Raises:
+        InputError: they are `wanted`, and it has none.
+    """
+    return list if wanted is None else _able(lane, "conntrack_statistics", "--conntrack-stat")
+
+
 def _able(lane: Lane, method: str, option: str) -> Callable[..., Any]:
     found: Callable[..., Any] | None = getattr(lane, method, None)
     if found is None:

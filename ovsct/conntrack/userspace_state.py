@@ -184,16 +184,14 @@ class UserspaceState:
         found = [
             entry for entry in self._table.living(now_ms) if selection.fits(neutral(entry, now_ms))
         ]
-        for entry in found:
-            self._table.free_now(entry)
-        return len(found)
+        return self._table.free_now(found)
 
     def flush_tuple(self, tuple_: int, now: float) -> bool:
         """Forget the connection with this tuple as it came in; False if there is none."""
         found = self._table.lookup(tuple_, milliseconds(now))
         if found is None or found.node:
             return False
-        self._table.free_now(found.entry)
+        self._table.free_now([found.entry])
         return True
 
     def _sweep(self, now_ms: int) -> None:

@@ -94,18 +94,20 @@ class Table:
 
     def flush(self, zone: int | None) -> int:
         """Free all connections, or those of one zone, at once and without an event; how many."""
-        before = self.count
-        for entry in set(self.entries.values()).union(*self._shadowed.values()):
-            if zone is None or zone_of(entry.forward) == zone:
-                self.free_now(entry)
-        return before - self.count
+        everything = set(self.entries.values()).union(*self._shadowed.values())
+        return self.free_now(
+            [entry for entry in everything if zone is None or zone_of(entry.forward) == zone]
+        )
 
-    def free_now(self, entry: Entry) -> None:
-        """Free one connection at once and without an event."""
-        self.timers.disarm(entry)
-        entry.expires = 0
-        self._ended = [(at, other) for at, other in self._ended if other is not entry]
-        self._free(entry)
+    def free_now(self, entries: Sequence[Entry]) -> int:
+        """Free connections at once and without an event; how many they are."""
+        gone = set(map(id, entries))
+        self._ended = [(at, entry) for at, entry in self._ended if id(entry) not in gone]
+        for entry in entries:
+            self.timers.disarm(entry)
+            entry.expires = 0
+            self._free(entry)
+        return len(entries)
 
     def expire(self, now: int) -> None:
         """Note what has ended until `now` (ms)."""

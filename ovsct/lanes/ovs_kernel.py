@@ -46,3 +46,7 @@ class OvsKernel(OvsLane):
             vlan_limit=vlan_limit,
             max_idle=max_idle,
         )
+
+    def conntrack_statistics(self) -> list[str]:
+        """What netfilter counted of its own work, as ``conntrack -S`` prints it."""
+        return [self.netfilter.stat.line()]

@@ -195,6 +195,10 @@ class TcLane(OvsLane):
             text = f"no filter in chain {chain}: the datapath goes on with recirc_id({chain:#x})"
             steps.append(Step(Via.TC, StepKind.RECIRCULATE, text))
 
+    def conntrack_statistics(self) -> list[str]:
+        """What netfilter counted of its own work, as ``conntrack -S`` prints it."""
+        return [self.netfilter.stat.line()]
+
     def snapshot(self) -> bytes:
         """Refused: besides conntrack, this lane has flow tables that a snapshot does not hold.
 

@@ -130,6 +130,10 @@ class TcScript:
         write = FORMS[form]
         return [write(connection) for connection in self.connections()]
 
+    def conntrack_statistics(self) -> list[str]:
+        """What netfilter counted of its own work, as ``conntrack -S`` prints it."""
+        return [self.netfilter.stat.line()]
+
     def load_connections(self, connections: Iterable[Connection]) -> None:
         """Put connections from a dump into conntrack.
 

@@ -97,3 +97,20 @@ def test_what_a_lane_cannot_take_is_named(ovsct, files: Path) -> None:
         assert done.exit_code == 2
         assert words in done.stderr
     assert not (files / "s").exists()
+
+
+def test_what_netfilter_counted_is_written(ovsct, files: Path) -> None:
+    done = ovsct(
+        "run", "topologies/syn-flood.yaml", "--lane", "ovs-kernel", "--conntrack-stat", "-",
+        "--summary",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    # The honest client's first two tries, and the answers to them.
+    assert done.stdout.splitlines()[-1] == (
+        "cpu=0 invalid=0 insert_failed=0 drop=4 early_drop=0 error=0 clash_resolve=0"
+    )
+    refused = ovsct(
+        "run", "topologies/syn-flood.yaml", "--lane", "ovs-userspace", "--conntrack-stat", "-"
+    )
+    assert refused.exit_code == 2
+    assert "the lane ovs-userspace has nothing for --conntrack-stat" in refused.stderr

@@ -36,3 +36,11 @@ class Statistics:
         """One counter, by the kernel's name."""
         count: int = getattr(self, column)
         return count
+
+    def line(self) -> str:
+        """As ``conntrack -S`` prints it, without the columns that are not counted."""
+        named = {"icmp_error": "error", "clashres": "clash_resolve"}
+        return "cpu=0 " + " ".join(f"{named.get(name, name)}={self[name]}" for name in _PRINTED)
+
+
+_PRINTED: Final = ("invalid", "insert_failed", "drop", "early_drop", "icmp_error", "clashres")
