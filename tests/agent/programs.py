@@ -91,9 +91,11 @@ class Modelled(Switch):
         while True:
             try:
                 Unixctl(self.control).close()
-                if self.openflow.exists():
-                    return
-            except UnixctlClosed:
+                # A socket's file is there a moment before anybody listens behind it.
+                with socket.socket(socket.AF_UNIX) as probe:
+                    probe.connect(str(self.openflow))
+                return
+            except (UnixctlClosed, OSError):
                 pass
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise AssertionError(f"it did not start: {self.errors()}")
