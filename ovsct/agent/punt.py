@@ -118,5 +118,6 @@ class PuntingDatapath(Datapath):
             metadata=_IN_PORT.put(beside, port),
             entry_port=own,
             actions=actions,
+            packet_out=True,
         )
         process_frozen(self, self.parse(frame, own), state, run)

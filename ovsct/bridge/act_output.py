@@ -59,6 +59,8 @@ def output_to(ctx: Context, port: int, last: bool, max_len: int = 65535) -> None
 
 
 def _output_reason(ctx: Context) -> str:
+    if ctx.in_packet_out:
+        return "packet_out"
     if ctx.in_bucket:
         return "group"
     return "action_set" if ctx.in_action_set else "action"

@@ -51,9 +51,10 @@ class Context:
         "action_set", "action_set_has_group", "avoid_caching", "base", "blame", "bridge",
         "buckets", "conntracked", "depth", "effects", "entry_port", "error", "exit", "flow",
         "freezing", "frozen_actions", "handlers", "hidden", "in_action_set", "in_bucket",
-        "learned", "looked", "mask", "missed", "now", "odp", "orig_priority", "pause", "pending",
-        "reading", "recirc_ids", "resubmits", "rule", "rules", "side_effects", "slow", "stack",
-        "steps", "table", "thawed", "unrolled_cookie", "upcall", "update_dp_hash", "was_mpls",
+        "in_packet_out", "learned", "looked", "mask", "missed", "now", "odp", "orig_priority",
+        "pause", "pending", "reading", "recirc_ids", "resubmits", "rule", "rules", "side_effects",
+        "slow", "stack", "steps", "table", "thawed", "unrolled_cookie", "upcall",
+        "update_dp_hash", "was_mpls",
     )  # fmt: skip
 
     def __init__(
@@ -99,6 +100,7 @@ class Context:
         self.thawed = False
         self.in_action_set = False
         self.in_bucket = False
+        self.in_packet_out = False
         self.error: str | None = None
         self.slow: str | None = None
         self.missed: Drop | None = None

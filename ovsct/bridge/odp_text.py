@@ -356,11 +356,15 @@ def _hex(value: int) -> str:
     return f"{value:#x}" if value else "0"
 
 
+_REASONS: Final = (
+    "no_match", "action", "invalid_ttl", "action_set", "group", "packet_out", "explicit_miss",
+)  # fmt: skip
+"""OVS enum ofp_packet_in_reason."""
+
+
 def _userspace(action: odp.Userspace) -> str:
-    reason = {"no_match": 0, "action": 1, "invalid_ttl": 2, "action_set": 3, "group": 4,
-              "explicit_miss": 6}  # fmt: skip
     return (
-        f"userspace(pid=0,controller(reason={reason[action.reason]},"
+        f"userspace(pid=0,controller(reason={_REASONS.index(action.reason)},"
         f"dont_send={int(action.dont_send)},continuation={int(action.continuation)},"
         f"recirc_id={action.recirc_id},rule_cookie={_hex(action.cookie)},"
         f"controller_id={action.controller_id},max_len={action.max_len}))"

@@ -27,7 +27,8 @@ class FrozenState:
 
     `metadata` holds the bits of :data:`FROZEN_METADATA` in place; `entry_port` is the datapath's
     number of the port the packet really came in on; `actions` are what is left of interrupted
-    action lists (if empty, a look-up in `table` comes first).
+    action lists (if empty, a look-up in `table` comes first). `packet_out` says that they are a
+    controller's own.
     """
 
     table: int
@@ -40,6 +41,7 @@ class FrozenState:
     actions: tuple[Action, ...] = ()
     action_set: tuple[Action, ...] = ()
     userdata: bytes = b""
+    packet_out: bool = False
 
 
 class RecircIds:

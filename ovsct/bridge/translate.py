@@ -127,6 +127,7 @@ def _run(ctx: Context) -> Drop | None:
         ctx.thawed = True
         ctx.note(StepKind.RECIRCULATE, f"thaw: resuming from table {state.table}")
         ctx.table = state.table
+        ctx.in_packet_out = state.packet_out
         ctx.conntracked = state.conntracked
         ctx.was_mpls = False
         if not state.conntracked:

@@ -154,6 +154,31 @@ def _monitored(switch: Switch, options: tuple[str, ...], folder: Path) -> str:
     return watcher.stop()
 
 
+@pytest.mark.parametrize("options", [("-O", "OpenFlow13"), ("-O", "OpenFlow14")], ids=str)
+def test_why_a_packet_out_comes_back(
+    real: Real, model: Modelled, options: tuple[str, ...], tmp_path: Path
+) -> None:
+    """To the controller by its own list, by a table that it asks for, and by a table miss."""
+    said = []
+    for switch in (real, model):
+        switch.ofctl("del-flows")
+        flows = ("tcp,actions=controller(max_len=60),output:controller",
+                 "priority=0,actions=controller",
+                 "udp,actions=write_actions(output:controller)")  # fmt: skip
+        assert switch.ofctl("-O", "OpenFlow13", "add-flows", "-", text="\n".join(flows)) == ""
+        watcher = Watcher(switch, tmp_path, options, "100")
+        udp = TCP[:23] + b"\x11" + TCP[24:]
+        for frame, actions in ((TCP, "controller"), (TCP, "table"), (udp, "table,controller"),
+                               (bytes(12) + b"\x88\xb5" + bytes(50), "table")):  # fmt: skip
+            what = f"in_port=2 packet={frame.hex()} actions={actions}"
+            assert switch.ofctl("packet-out", what) == ""
+        watcher.barrier()
+        said.append(watcher.stop())
+        switch.ofctl("del-flows")
+    assert said[0].count("(via ") == 6
+    assert said[0] == said[1]
+
+
 @pytest.mark.parametrize(
     "options", [(), ("-O", "OpenFlow13"), ("-P", "nxt_packet_in2"), ("-P", "standard")], ids=str
 )
