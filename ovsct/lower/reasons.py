@@ -92,6 +92,8 @@ class Ignored(StrEnum):
 
     CT_TIMEOUT = "ct-timeout"
     """The timeout policy of a zone: connections that TC tracks have the kernel's own timeouts."""
+    CT_EVENTMASK = "ct-eventmask"
+    """Which events of a connection are told: of what TC commits all are."""
     NAT_PERSISTENT = "nat-persistent"
     """nat(persistent): another connection of the same source may get another address."""
     NAT_HASH = "nat-hash"

@@ -293,6 +293,8 @@ def _notes(actions: Sequence[odp.OdpAction]) -> Iterator[Note]:
 def _ct_notes(track: Track) -> Iterator[Note]:
     if track.timeout is not None:
         yield Note(Ignored.CT_TIMEOUT, f"the timeout policy {track.timeout}")
+    if track.commit:
+        yield Note(Ignored.CT_EVENTMASK, "the event mask that goes with ct(commit)")
     nat: Nat | None = track.nat
     if nat is None:
         return

@@ -75,6 +75,7 @@ def test_the_firewall_as_commands() -> None:
         "tc qdisc add dev p3 ingress",
         "tc filter add dev p1 ingress prio 2 protocol ip handle 0x1 flower skip_hw"
         " ip_flags nofrag ct_state -trk action ct zone 2 action goto chain 1",
+        "# ignored (ct-eventmask): the event mask that goes with ct(commit)",
         "tc filter add dev p1 ingress chain 1 prio 2 protocol ip handle 0x1 flower skip_hw"
         " ip_flags nofrag ct_state +trk+new action ct commit zone 2"
         " action mirred egress redirect dev p2",
