@@ -9,10 +9,10 @@ from typing import Final
 from ovsct import __version__
 from ovsct.agent.clock import Clock
 from ovsct.agent.model import ModelBridge
-from ovsct.agent.trace_text import trace
+from ovsct.agent.trace_text import trace, trace_packet_out
 from ovsct.agent.unixctl import Command, list_commands
 from ovsct.conntrack.select import parse_selection
-from ovsct.errors import InputError, OvsctError
+from ovsct.errors import OvsctError
 from ovsct.packet.fields import SLOTS
 
 _IN_PORT: Final = SLOTS["in_port"]
@@ -55,6 +55,11 @@ class Commands:
             "ofproto/trace": Command(
                 "{[dp_name] odp_flow | bridge br_flow} [OPTIONS...] [-generate|packet]",
                 1, _MOST, self._trace,
+            ),
+            "ofproto/trace-packet-out": Command(
+                "[-consistent] {[dp_name] odp_flow | bridge br_flow} [OPTIONS...]"
+                " [-generate|packet] actions",
+                2, _MOST, self._trace_out,
             ),
             "revalidator/purge": Command("", 0, 0, self._purge),
             "time/stop": Command("", 0, 0, self._stop),
@@ -164,12 +169,16 @@ class Commands:
         return "table successfully flushed\n"
 
     def _trace(self, arguments: Sequence[str]) -> str:
+        self._alone()
+        return trace(self._model, arguments)
+
+    def _trace_out(self, arguments: Sequence[str]) -> str:
+        self._alone()
+        return trace_packet_out(self._model, arguments)
+
+    def _alone(self) -> None:
         if len(self._models) > 1:
             raise OvsctError("ofproto/trace of joined bridges is not modelled: use ovsct trace")
-        try:
-            return trace(self._model, arguments)
-        except InputError as error:
-            raise OvsctError(f"bad flow syntax: {error}") from None
 
     # -- time ----------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ to `tell`. Follows OVS ofproto/ofproto.c; refusals are :class:`WireError`, named
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, TypeAlias
 
 from ovsct.agent.continuations import bridge_id, from_wire
@@ -155,7 +155,7 @@ class ModelBridge:
         if len(message.data) < 14:
             raise WireError("OFPBRC_BAD_PACKET", f"a frame of {len(message.data)} bytes")
         key = parse(message.data, message.in_port, self.lane.vlan_limit).key | message.match.value
-        self._check(message.actions, Match(key, (1 << KEY_BITS) - 1), TABLE_ALL, OF10)
+        self.check_packet_out(message.actions, key)
         self._packets_come()
         run = Run(self.now, False)
         try:
@@ -166,6 +166,10 @@ class ModelBridge:
         except OvsctError as error:
             raise WireError("OFPBAC_BAD_TYPE", str(error)) from None
         self._emit(run.out)
+
+    def check_packet_out(self, actions: Sequence[of.Action], key: int) -> None:
+        """Whether a packet may be sent out with `actions`. Raises WireError."""
+        self._check(tuple(actions), Match(key, (1 << KEY_BITS) - 1), TABLE_ALL, OF10)
 
     def resume(self, message: Resume) -> None:
         """Let a packet go on that had paused. Raises WireError: it is none of this bridge's."""

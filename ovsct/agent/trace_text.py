@@ -1,53 +1,46 @@
 """``ofproto/trace``: one packet through the tables, in the words of OVS.
 
-OVS ofproto/ofproto-dpif-trace.c. Tables and actions are listed in the order in which translation
-met them, each table at the margin: OVS indents what a resubmit leads to if something follows it.
-The last lines are OVS's own. Nothing is learned and no counter moves.
+OVS ofproto/ofproto-dpif-trace.c. Nothing is learned and no counter moves.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Final, TypeAlias
+from ipaddress import IPv4Address, IPv6Address
+from typing import TYPE_CHECKING, Final
 
+from ovsct.agent.trace_request import Request, format_ct_state, parse_actions, parse_request
 from ovsct.bridge import odp
-from ovsct.bridge.act import ACTIONS
-from ovsct.bridge.action_set import run_action_set
-from ovsct.bridge.context import Context
-from ovsct.bridge.freeze import finish_freezing
-from ovsct.bridge.lookup import look_up
+from ovsct.bridge.journal import Fork, Journal, Kind, Node
 from ovsct.bridge.odp_text import format_actions
-from ovsct.bridge.recirculate import FROZEN_METADATA
-from ovsct.bridge.translate import Translation, translate
-from ovsct.bridge.walk import walk_actions
+from ovsct.bridge.translate import translate
 from ovsct.errors import OvsctError
-from ovsct.lane import StepKind
-from ovsct.openflow.actions import OFPP_UNSET
+from ovsct.openflow.actions import OFPP_UNSET, Action, Nat
 from ovsct.openflow.flow import Flow
 from ovsct.openflow.match import Match
-from ovsct.openflow.text.lexer import items
-from ovsct.openflow.text.match_text import MatchBuilder, format_match
-from ovsct.packet.fields import (
-    CT_NEW,
-    CT_STATE_NAMES,
-    CT_TRK,
-    DATAPATH_MASK,
-    SLOTS,
-    VLAN_PRESENT,
-)
-from ovsct.packet.packet import ETH_IPV4, ETH_IPV6, parse
+from ovsct.openflow.text.match_text import format_match
+from ovsct.openflow.wire.errors import WireError
+from ovsct.packet.fields import CT_NEW, CT_TRK, SLOTS, VLAN_PRESENT
+from ovsct.packet.packet import ETH_IPV4, ETH_IPV6
 
 if TYPE_CHECKING:
     from ovsct.agent.model import ModelBridge
 
-_Again: TypeAlias = tuple[int, int, int]
-"""A recirculation to follow: its id, the zone, and the key of the packet before."""
-
-_LINE: Final = "-" * 13
 _WIDE: Final = "=" * 79
-_MOST_RECIRCULATIONS: Final = 64
-_HEX = re.compile(r"[0-9a-fA-F]{28,}\Z")
+_MOST_RECIRCULATIONS: Final = 4096
+_ACTSET: Final = SLOTS["actset_output"]
+
+_SLOW: Final = {"action": "Uses action(s) not supported by datapath"}
+_FAILED: Final = {
+    "over max translation depth": "Recursion too deep",
+    "over ": "Too many resubmits",
+    "resubmits yielded": "Stack too deep",
+    "Recirculation conflict": "Recirculation conflict",
+    "recirculation id": "No recirculation context",
+    "too many MPLS labels": "Too many MPLS labels",
+}
+"""Errors of the translation by how they begin, as OVS calls them; all others:"""
+_OTHER: Final = "Unsupported packet type"
 
 _FIRST: Final = (
     "pkt_mark", "recirc_id", "dp_hash", "conj_id", "skb_priority", "actset_output", "ct_state",
@@ -96,15 +89,6 @@ def _format(key: int, mask: int) -> str:
     return ",".join(part for part in (first, middle, rest) if part)
 
 
-def _format_megaflow(flow: odp.Megaflow) -> str:
-    """The match of a megaflow in OpenFlow's words, before the datapath adds what it must have."""
-    added = 0
-    for entry in flow.blame:
-        if entry.author.table is None:
-            added |= entry.bits & SLOTS["vlan_tci"].mask
-    return _format(flow.key, flow.mask & ~added)
-
-
 def _rule_text(flow: Flow) -> str:
     match = format_match(flow.match)
     text = f"{flow.table:2}. {match}, priority {flow.priority}" if match else (
@@ -113,54 +97,27 @@ def _rule_text(flow: Flow) -> str:
     return f"{text}, cookie {flow.cookie:#x}" if flow.cookie else text
 
 
-def _walk(translation: Translation) -> Iterator[str]:
-    """The steps: a line a table, four spaces before an action."""
-    rules = iter(translation.megaflow.rules)
-    for step in translation.steps:
-        match step.kind:
-            case StepKind.TABLE if step.text.endswith(": no match"):
-                table = int(step.text.partition("=")[2].partition(":")[0])
-                yield f"{table:2}. No match."
-                yield "    drop"
-            case StepKind.TABLE:
-                yield _rule_text(next(rules))
-            case StepKind.ACTION:
-                yield f"    {step.text}"
-            case StepKind.NOTE:
-                yield f"     >> {step.text}"
-            case StepKind.RECIRCULATE:
-                yield f"     >> {step.text}"
-            case _:
-                pass
+_SAID: Final = {
+    Kind.DETAIL: " -> {}",
+    Kind.WARN: " >> {}",
+    Kind.ERROR: " >>>> {} <<<<",
+}
 
 
-def _final(model: ModelBridge, key: int) -> int:
-    """The OpenFlow key when translation ends; `key` comes from no recirculation or from one."""
-    bridge = model.bridge
-    ctx = Context(bridge, key, ACTIONS, model.now, side_effects=False, trace=False)
-    ctx.flow = SLOTS["actset_output"].put(ctx.flow, OFPP_UNSET)
-    ctx.base = ctx.flow
-    state = bridge.recirc.thaw(SLOTS["recirc_id"].get(key))
-    actions = None
-    if state is not None:
-        ctx.thawed, ctx.table, ctx.conntracked = True, state.table, state.conntracked
-        if not state.conntracked:
-            ctx.clear_conntrack()
-        ctx.flow = ctx.flow & ~FROZEN_METADATA | state.metadata
-        ctx.stack, ctx.action_set = list(state.stack), list(state.action_set)
-        actions = state.actions
-    if not actions:
-        rule = look_up(ctx, SLOTS["in_port"].get(ctx.flow), honor_miss=True)
-        if rule is None:
-            return ctx.flow
-        ctx.rule = rule
-        actions = rule.actions
-    walk_actions(ctx, actions, last=True)
-    if not ctx.failed() and not ctx.freezing:
-        run_action_set(ctx)
-    if ctx.freezing:
-        finish_freezing(ctx)
-    return ctx.flow
+def _tree(nodes: Sequence[Node], level: int = 0) -> Iterator[str]:
+    """What a translation met, indented as OVS does it (oftrace_node_print_details())."""
+    for at, node in enumerate(nodes):
+        more = at < len(nodes) - 1 or node.kind.terminal
+        margin = " " * ((level + more) * 4)
+        text = node.text
+        if node.table is not None:
+            text = f"{node.table:2}. No match." if node.flow is None else _rule_text(node.flow)
+        if node.kind is Kind.BRIDGE:
+            yield ""
+        yield margin + _SAID.get(node.kind, "{}").format(text)
+        if node.kind is Kind.BRIDGE:
+            yield margin + "-" * len(text)
+        yield from _tree(node.below, level + more + more)
 
 
 def _traced(text: str) -> str:
@@ -168,125 +125,118 @@ def _traced(text: str) -> str:
     return text.replace("dont_send=0", "dont_send=1")
 
 
-def _recirculations(actions: Sequence[odp.OdpAction], zone: int = 0) -> Iterator[tuple[int, int]]:
-    """(id, zone of the ct before it) of each recirculation."""
-    for action in actions:
-        match action:
-            case odp.Ct():
-                zone = action.track.zone
-            case odp.Recirc():
-                yield action.recirc_id, zone
-            case odp.Clone():
-                yield from _recirculations(action.actions, zone)
-            case odp.CheckPktLen():
-                yield from _recirculations(action.greater, zone)
-                yield from _recirculations(action.less_equal, zone)
-            case _:
-                pass
+def _reason(error: str) -> str:
+    """Why a translation failed (OVS xlate_strerror())."""
+    return next((said for start, said in _FAILED.items() if error.startswith(start)), _OTHER)
 
 
-def _one(model: ModelBridge, key: int) -> tuple[list[str], int, odp.Megaflow]:
-    """The lines about one pass, the key at its end, and the megaflow that it makes."""
-    translation = translate(model.bridge, key, model.now, side_effects=False, trace=True)
-    flow = translation.megaflow
-    first = SLOTS["actset_output"].put(key, OFPP_UNSET)
-    state = model.bridge.recirc.thaw(SLOTS["recirc_id"].get(key))
-    if state is not None:
-        first = first & ~FROZEN_METADATA | state.metadata
-    last = _final(model, key)
-    actset = SLOTS["actset_output"].mask
-    changed = (first ^ last) & ~actset
+def _one(
+    model: ModelBridge, key: int, actions: Sequence[Action] = ()
+) -> tuple[str, odp.Megaflow, Sequence[Fork]]:
+    """What is said of one pass, the megaflow that it makes, and what it forks for conntrack."""
+    journal = Journal(model.bridge.name)
+    flow = translate(
+        model.bridge, key, model.now, side_effects=False, trace=True, journal=journal,
+        actions=actions,
+    ).megaflow  # fmt: skip
+    first = _ACTSET.put(key, OFPP_UNSET)
     lines = [
         f"Flow: {_format_flow(first)}",
+        *_tree(journal.roots),
         "",
-        f'bridge("{model.bridge.name}")',
-        _LINE,
-        *_walk(translation),
-        "",
-        f"Final flow: {_format_flow(last) if changed else 'unchanged'}",
-        f"Megaflow: {_format_megaflow(flow)}",
+        f"Final flow: {_format_flow(journal.final) if first != journal.final else 'unchanged'}",
+        f"Megaflow: {_format(flow.key, journal.mask)}",
         f"Datapath actions: {_traced(format_actions(flow.actions))}",
     ]
-    if flow.slow is not None:
-        lines.append(f"This flow is handled by the userspace slow path because: {flow.slow}")
-    return lines, last, flow
-
-
-def _ct_states(text: str) -> int:
-    bits = dict(CT_STATE_NAMES)
-    state = 0
-    for word in re.split(r"[|,]", text):
-        if word not in bits:
-            raise OvsctError(f"bad ct_state {text}")
-        state |= bits[word]
-    return state
+    if journal.error is not None:
+        lines += [f"Translation failed ({_reason(journal.error)}), packet is dropped.", ""]
+    elif flow.slow is not None:
+        lines.append("This flow is handled by the userspace slow path because it:")
+        lines.append(f"  - {_SLOW[flow.slow]}.")
+    return "\n".join(lines), flow, journal.forks
 
 
 def trace(model: ModelBridge, arguments: Sequence[str]) -> str:
-    """The text of ``ofproto/trace BRIDGE FLOW [--ct-next STATE]... [PACKET]``.
+    """The text of ``ofproto/trace``. Raises OvsctError: a form or option that is not there."""
+    return _trace(model, parse_request(model, arguments), ())
 
-    Raises OvsctError: a form or option that is not there; InputError: no flow.
-    """
-    words: list[str] = []
-    states: list[int] = []
-    rest = iter(arguments)
-    for word in rest:
-        if word == "--ct-next" or word.startswith("--ct-next="):
-            text = word[10:] if "=" in word else next(rest, "")
-            states.append(_ct_states(text) | CT_TRK)
-        elif word == "-generate" or word in ("--names", "--no-names", "-generate"):
-            continue  # our packets always have their bytes where they matter
-        elif word.startswith("-"):
-            raise OvsctError(f"{word}: unsupported option")
-        else:
-            words.append(word)
-    if len(words) < 2 or words[0] != model.bridge.name:
-        raise OvsctError("only the form BRIDGE FLOW [PACKET] is supported, with our bridge")
-    builder = MatchBuilder()
-    for item in items(words[1], 0, len(words[1])):
-        if not builder.take(item):
-            raise OvsctError(f"unknown field {item.key}")
-    match = builder.done()
-    key = match.value
-    if len(words) > 2:
-        if not _HEX.match(words[2]) or len(words[2]) % 2:
-            raise OvsctError("bad packet or flow syntax")
-        port = SLOTS["in_port"].get(key)
-        packet = parse(bytes.fromhex(words[2]), port, model.lane.vlan_limit)
-        beside = key & ~DATAPATH_MASK | key & (SLOTS["ct_state"].mask | SLOTS["pkt_mark"].mask)
-        key = packet.key | beside
-    lines, last, flow = _one(model, key)
+
+def trace_packet_out(model: ModelBridge, arguments: Sequence[str]) -> str:
+    """The text of ``ofproto/trace-packet-out``: it begins with actions. Raises OvsctError."""
+    actions = parse_actions(model, arguments[-1])
+    request = parse_request(model, arguments[:-1])
+    try:
+        model.check_packet_out(actions, request.key)
+    except WireError as error:
+        raise OvsctError(f"Bad actions: {error.name}") from None
+    return _trace(model, request, actions)
+
+
+def _trace(model: ModelBridge, request: Request, actions: Sequence[Action]) -> str:
+    states = list(request.ct_states)
+    text, flow, forks = _one(model, request.key, actions)
     seen = [flow]
-    queue = [(*each, last) for each in _recirculations(flow.actions)]
+    queue = list(forks)
     for _ in range(_MOST_RECIRCULATIONS):
         if not queue:
             break
-        more, flow = _recirculated(model, queue.pop(0), states, queue)
+        fork = queue.pop(0)
+        head, key = _resumed(fork, states)
+        more, flow, forks = _one(model, key, actions)
         seen.append(flow)
-        lines += ["", *more]
+        queue += forks
+        text += f"\n\n{_WIDE}\n{head}{_WIDE}\n\n{more}"
+    if queue:
+        text += f"\n\n{_WIDE}\nTrace reached the recirculation limit.  Sopping the trace here."
+        text += f"\nQueued but not processed: {len(queue)} recirculations."
     for flow in seen:  # an id that only this trace has used goes again
         model.bridge.recirc.hold(flow.recirc_ids)
         model.bridge.recirc.release(flow.recirc_ids)
-    return "".join(f"{line}\n" for line in lines)
+    return text if text.endswith("\n") else f"{text}\n"
 
 
-def _recirculated(
-    model: ModelBridge, which: _Again, states: list[int], queue: list[_Again]
-) -> tuple[list[str], odp.Megaflow]:
-    """The lines about one recirculation; those that follow from it are put into `queue`."""
-    number, zone, before = which
-    state = model.bridge.recirc.thaw(number)
-    key = SLOTS["recirc_id"].put(before & DATAPATH_MASK, number)
-    head = f"recirc({number:#x})"
-    if state is not None and state.conntracked:
-        if states:
-            ct_state, how = states.pop(0), "ct_state="
-        else:
-            ct_state, how = CT_TRK | CT_NEW, "default ct_state="
-        names = "|".join(name for name, bit in CT_STATE_NAMES if ct_state & bit)
-        hint = " (use --ct-next to customize)" if how.startswith("default") else ""
-        head += f" - resume conntrack with {how}{names}{hint}"
-        key = SLOTS["ct_zone"].put(SLOTS["ct_state"].put(key, ct_state), zone)
-    lines, last, flow = _one(model, key)
-    queue += [(*each, last) for each in _recirculations(flow.actions)]
-    return [_WIDE, head, _WIDE, "", *lines], flow
+def _resumed(fork: Fork, states: list[int]) -> tuple[str, int]:
+    """What is said of a packet that comes out of conntrack, and its key then.
+
+    OVS ofproto_trace_recirc_node(): the state is what was asked for, an address the first of nat's.
+    """
+    key = SLOTS["recirc_id"].put(SLOTS["ct_zone"].put(fork.flow, fork.zone), fork.recirc_id)
+    if states:
+        ct_state = states.pop(0)
+        how = f"ct_state={format_ct_state(ct_state)}"
+    else:
+        ct_state = CT_TRK | CT_NEW
+        how = "default ct_state=trk|new (use --ct-next to customize)"
+    key = SLOTS["ct_state"].put(key, ct_state)
+    head = f"recirc({fork.recirc_id:#x}) - resume conntrack with {how}\n"
+    if fork.nat is not None:
+        changed = _translated(key, fork.nat)
+        head += "Replacing src/dst IP/ports to simulate NAT:\n"
+        head += f" Initial flow: {_addresses(key, fork.nat.family)}\n"
+        head += f" Modified flow: {_addresses(changed, fork.nat.family)}\n"
+        key = changed
+    return head, key
+
+
+def _translated(key: int, nat: Nat) -> int:
+    """The first address and the first port of nat's range."""
+    for side, wanted in (("src", nat.src), ("dst", nat.dst)):
+        if wanted and nat.family:
+            name = f"nw_{side}" if nat.family == 4 else f"ipv6_{side}"
+            key = SLOTS[name].put(key, nat.addr_min)
+            if nat.port_min:
+                key = SLOTS[f"tp_{side}"].put(key, nat.port_min)
+    return key
+
+
+def _addresses(key: int, family: int) -> str:
+    """OVS oftrace_print_ip_flow()."""
+    if not family:
+        return ""
+    prefix, form = ("nw", "{}") if family == 4 else ("ipv6", "[{}]")
+    kind = IPv4Address if family == 4 else IPv6Address
+    return ",".join(
+        f"{prefix}_{side}={form.format(kind(SLOTS[f'{prefix}_{side}'].get(key)))}"
+        f",tp_{side}={SLOTS[f'tp_{side}'].get(key)}"
+        for side in ("src", "dst")
+    )

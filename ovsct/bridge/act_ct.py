@@ -13,16 +13,25 @@ from ovsct.bridge import odp
 from ovsct.bridge.commit import commit
 from ovsct.bridge.context import Context
 from ovsct.bridge.freeze import recirculate
+from ovsct.bridge.journal import Fork, Kind
 from ovsct.bridge.recirculate import FROZEN_METADATA
 from ovsct.bridge.walk import walk_actions
 from ovsct.conntrack.request import Nat, NatKind, Track
 from ovsct.openflow import actions as of
+from ovsct.openflow.text.action_format import format_nat
 from ovsct.packet.fields import CT_MASK, SLOTS
 
 Rest = Sequence[of.Action]
 
 _MARK = SLOTS["ct_mark"]
 _LABEL = SLOTS["ct_label"]
+_FORKED: Final = (
+    "A clone of the packet is forked to recirculate. The forked pipeline will be resumed at"
+    " table {}."
+)
+_UNTRACKED: Final = (
+    "Sets the packet to an untracked state, and clears all the conntrack fields."
+)
 _EXEC_MASK: Final = _MARK.mask | _LABEL.mask
 
 
@@ -76,8 +85,12 @@ def ct(ctx: Context, action: of.Ct, last: bool, _rest: Rest) -> None:
     mask, blame = ctx.mask, ctx.blame
     ctx.mask &= ~_EXEC_MASK
     ctx.blame = []
+    if ctx.journal is not None and action.nat is not None:
+        ctx.journal.add(Kind.ACTION, format_nat(action.nat))
     if action.exec:
         walk_actions(ctx, action.exec, last)
+    elif ctx.journal is not None and action.nat is None:
+        ctx.journal.add(Kind.ACTION, "drop")
     written = ctx.mask & _EXEC_MASK
     looked = [entry for entry in ctx.blame if entry.bits & ~_EXEC_MASK]
     ctx.mask, ctx.blame = mask, blame
@@ -88,6 +101,11 @@ def ct(ctx: Context, action: of.Ct, last: bool, _rest: Rest) -> None:
         ctx.conntracked = True
         ctx.freezing = True
         recirculate(ctx, action.table)
+    if ctx.journal is not None:
+        if action.table is not None:
+            ctx.journal.forks.append(Fork(ctx.recirc_ids[-1], ctx.flow, zone, action.nat))
+            ctx.journal.add(Kind.DETAIL, _FORKED.format(action.table))
+        ctx.journal.add(Kind.DETAIL, _UNTRACKED)
     ctx.flow &= ~CT_MASK
     ctx.conntracked = False
 

@@ -11,6 +11,7 @@ from typing import Final
 from ovsct.bridge.act_output import send_to_controller
 from ovsct.bridge.commit import LSES, MPLS_BOS, VLANS, commit, mpls_labels
 from ovsct.bridge.context import Context
+from ovsct.bridge.journal import Kind
 from ovsct.bridge.prereq import has_field, is_ip
 from ovsct.lane import StepKind
 from ovsct.openflow import actions as of
@@ -105,6 +106,7 @@ def move(ctx: Context, action: of.Move, _last: bool, _rest: Rest) -> None:
         ctx.look(action.src.mask)
         ctx.look(action.dst.mask)
         write(ctx, action.dst, action.src.get(ctx.flow))
+    ctx.is_now(action.dst)
 
 
 def write(ctx: Context, dst: of.Subfield, value: int) -> None:
@@ -131,6 +133,7 @@ def stack_pop(ctx: Context, action: of.StackPop, _last: bool, _rest: Rest) -> No
     _width, value = ctx.stack.pop()
     ctx.look(action.dst.mask)
     write(ctx, action.dst, value)
+    ctx.is_now(action.dst)
 
 
 def push_vlan(ctx: Context, action: of.PushVlan, _last: bool, _rest: Rest) -> None:
@@ -272,6 +275,9 @@ def set_queue(ctx: Context, action: of.SetQueue, _last: bool, _rest: Rest) -> No
 def pop_queue(ctx: Context, _action: of.PopQueue, _last: bool, _rest: Rest) -> None:
     """pop_queue: back to the priority the packet came with."""
     ctx.look(_PRIORITY.mask)
+    if ctx.journal is not None and _PRIORITY.get(ctx.flow) != ctx.orig_priority:
+        priority = f"{ctx.orig_priority:#x}" if ctx.orig_priority else "0"
+        ctx.journal.add(Kind.DETAIL, f"queue = {priority}")
     ctx.flow = _PRIORITY.put(ctx.flow, ctx.orig_priority)
 
 

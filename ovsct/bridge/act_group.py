@@ -14,6 +14,7 @@ from typing import Final
 from ovsct.bridge.action_set import as_list
 from ovsct.bridge.context import Context
 from ovsct.bridge.freeze import finish_freezing
+from ovsct.bridge.journal import Kind
 from ovsct.bridge.lookup import resources_left
 from ovsct.bridge.prereq import has_field
 from ovsct.bridge.walk import walk_actions
@@ -61,13 +62,13 @@ def group(ctx: Context, action: of.Group, last: bool, _rest: Rest) -> bool:
         ctx.buckets.append((_numbered(ctx, found), None))
         final = len(found.buckets) - 1
         for at, bucket in enumerate(found.buckets):
-            _run(ctx, bucket.actions, last and at == final)
+            _run(ctx, bucket, last and at == final)
         return False
     chosen = _select(ctx, found) if found.type is GroupType.SELECT else _first_live(ctx, found)
     if chosen is not None:
         ctx.note(StepKind.NOTE, f"using bucket {chosen.bucket_id}")
         ctx.buckets.append((_numbered(ctx, found), chosen.bucket_id))
-        _run(ctx, chosen.actions, last)
+        _run(ctx, chosen, last)
     else:
         ctx.note(StepKind.NOTE, "no live bucket")
     return False
@@ -77,16 +78,18 @@ def _numbered(ctx: Context, group: Group) -> int:
     return ctx.bridge.place << 32 | group.group_id
 
 
-def _run(ctx: Context, actions: Sequence[of.Action], last: bool) -> None:
+def _run(ctx: Context, bucket: Bucket, last: bool) -> None:
     """One bucket; the flow is rolled back behind it, the packet is not (facts 1.17)."""
     flow, was_mpls = ctx.flow, ctx.was_mpls
     ctx.depth += 1
     ctx.in_bucket = True
-    walk_actions(ctx, as_list(actions), last)
+    above = ctx.open(Kind.BUCKET, f"bucket {bucket.bucket_id}")
+    walk_actions(ctx, as_list(bucket.actions), last)
     ctx.in_bucket = False
     ctx.depth -= 1
     if ctx.freezing:
         finish_freezing(ctx)
+    ctx.shut(above)
     ctx.flow = flow
     ctx.was_mpls = was_mpls
     ctx.exit = False
@@ -115,7 +118,19 @@ def _alive(ctx: Context, of_group: Group, bucket: Bucket, depth: int) -> bool:
 
 
 def _first_live(ctx: Context, found: Group, depth: int = 0) -> Bucket | None:
-    return next((b for b in found.buckets if _alive(ctx, found, b, depth)), None)
+    for bucket in found.buckets:
+        if _alive(ctx, found, bucket, depth):
+            return bucket
+        _tell_not_live(ctx, bucket)
+    return None
+
+
+def _tell_not_live(ctx: Context, bucket: Bucket) -> None:
+    """OVS ``xlate_report_bucket_not_live()``, which calls a group a port too."""
+    if ctx.journal is not None:
+        numbers = (bucket.watch_port, bucket.watch_group)
+        why = " and ".join(f"port {number}" for number in numbers if number is not None)
+        ctx.journal.add(Kind.DETAIL, f"bucket {bucket.bucket_id}: not live due to {why}")
 
 
 # -- select --------------------------------------------------------------------------------------
@@ -140,6 +155,10 @@ def _best_live(ctx: Context, found: Group, basis: int) -> Bucket | None:
             score = (hash_2words(bucket.bucket_id, basis) & 0xFFFF) * bucket.weight
             if score >= best_score:
                 best, best_score = bucket, score
+            if ctx.journal is not None:
+                ctx.journal.add(Kind.DETAIL, f"bucket {bucket.bucket_id}: score {score}")
+        else:
+            _tell_not_live(ctx, bucket)
     return best
 
 

@@ -56,6 +56,7 @@ def multipath(ctx: Context, action: of.Multipath, _last: bool, _rest: Rest) -> N
     ctx.look(hashed_bits(ctx.flow, action.fields))
     ctx.look(action.dst.mask)
     write(ctx, action.dst, link)
+    ctx.is_now(action.dst)
 
 
 def bundle(ctx: Context, action: of.Bundle, last: bool, _rest: Rest) -> None:
@@ -66,6 +67,7 @@ def bundle(ctx: Context, action: of.Bundle, last: bool, _rest: Rest) -> None:
         return
     ctx.look(action.dst.mask)
     write(ctx, action.dst, chosen)
+    ctx.is_now(action.dst)
 
 
 _ALWAYS: Final = (

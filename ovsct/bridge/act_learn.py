@@ -12,6 +12,7 @@ from typing import Final
 from ovsct.bridge.act_fields import write
 from ovsct.bridge.context import Context
 from ovsct.bridge.flow_tables import LearnFlow, ReduceTimeouts
+from ovsct.bridge.journal import Kind
 from ovsct.lane import StepKind
 from ovsct.openflow import actions as of
 from ovsct.openflow.flow import Flow
@@ -74,6 +75,9 @@ def learn(ctx: Context, action: of.Learn, _last: bool, _rest: Rest) -> None:
     for spec in action.specs:
         if isinstance(spec.src, of.Subfield):
             ctx.look(spec.src.mask)
+    if ctx.journal is not None:
+        ctx.journal.add(Kind.WARN, "suppressing side effects, so learn action ignored")
+        return
     effect = LearnFlow(learned_flow(action, ctx.flow), action.limit, ctx.now)
     tables = ctx.bridge.flow_tables
     kept = True

@@ -13,16 +13,19 @@ from typing import Final
 from ovsct.bridge import odp
 from ovsct.bridge.act_emit import emit
 from ovsct.bridge.act_normal import normal
+from ovsct.bridge.action_set import as_list
 from ovsct.bridge.clone import clone_actions, run_and_finish
 from ovsct.bridge.commit import commit
 from ovsct.bridge.context import Context
-from ovsct.bridge.freeze import UnrollXlate, freeze_unroll, frozen_state
+from ovsct.bridge.freeze import UnrollXlate, format_frozen, freeze_unroll, frozen_state
+from ovsct.bridge.journal import Kind
 from ovsct.bridge.lookup import go_to_table
 from ovsct.bridge.prereq import has_field
 from ovsct.errors import OvsctError
 from ovsct.lane import StepKind
 from ovsct.openflow import actions as of
 from ovsct.openflow.flow import Flow
+from ovsct.openflow.text.action_format import format_action
 from ovsct.packet.fields import SLOTS
 
 Rest = Sequence[of.Action]
@@ -94,8 +97,12 @@ def output_field(ctx: Context, action: of.OutputField, last: bool, _rest: Rest) 
     """output:SRC[]: numbers beyond 16 bits go nowhere (OVS ``xlate_output_reg_action()``)."""
     port = action.src.get(ctx.flow)
     if port <= 0xFFFF:
+        if ctx.journal is not None:
+            ctx.journal.add(Kind.DETAIL, f"output port is {port}")
         ctx.look(action.src.mask)
         output_to(ctx, port, last)
+    else:
+        ctx.note(StepKind.NOTE, f"output port {port} is out of range")
 
 
 def send_to_controller(
@@ -225,6 +232,7 @@ def debug_slow(ctx: Context, _action: of.DebugSlow, _last: bool, _rest: Rest) ->
 
 def clear_actions(ctx: Context, _action: of.ClearActions, _last: bool, _rest: Rest) -> None:
     """clear_actions."""
+    _tell_action_set(ctx, "was")
     ctx.action_set = []
     ctx.action_set_has_group = False
     ctx.flow = SLOTS["actset_output"].put(ctx.flow, of.OFPP_UNSET)
@@ -244,9 +252,25 @@ def write_actions(ctx: Context, action: of.WriteActions, _last: bool, _rest: Res
                 ctx.action_set_has_group = True
                 break
     ctx.action_set.extend(action.actions)
+    _tell_action_set(ctx, "is")
+
+
+def _tell_action_set(ctx: Context, verb: str) -> None:
+    """OVS ``xlate_report_action_set()``."""
+    if ctx.journal is None:
+        return
+    actions = as_list(ctx.action_set)
+    text = ",".join(format_action(each) for each in actions)
+    ctx.journal.add(
+        Kind.DETAIL, f"action set {verb}: {text}" if text else f"action set {verb} empty"
+    )
 
 
 def unroll(ctx: Context, action: UnrollXlate, _last: bool, _rest: Rest) -> None:
     """Inside frozen actions: be in the table that the next action came from."""
     ctx.table = action.table
     ctx.unrolled_cookie = action.cookie
+    if ctx.journal is not None:
+        ctx.journal.add(Kind.ACTION, format_frozen((action,)))
+        text = f"restored state: table={action.table}, cookie={action.cookie:#x}"
+        ctx.journal.add(Kind.THAW, text)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from ovsct.bridge.clone import clone_actions, finish
 from ovsct.bridge.context import Context
+from ovsct.bridge.journal import Kind
 from ovsct.bridge.lookup import go_to_table
 from ovsct.lane import StepKind
 from ovsct.openflow.actions import OFPP_UNSET
@@ -46,9 +47,11 @@ def through_patch_port(ctx: Context, peer: Bridge, port: int, last: bool) -> Non
     ctx.stack, ctx.action_set = [], []
     ctx.in_bucket = False
     ctx.clear_conntrack()
+    above = ctx.open(Kind.BRIDGE, f'bridge("{peer.name}")')
     if peer.may_receive(port, SLOTS["dl_dst"].get(ctx.flow)):
         go_to_table(ctx, port, 0, honor_miss=True, last=last, walk=clone_actions)
         finish(ctx)
+    ctx.shut(above)
     ctx.unlook(ctx.mask & _TUNNEL & ~looked_at_tunnel)
     for learned, instead in ctx.hidden.items():
         hidden[learned] = hidden.get(id(instead), instead)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from ovsct.bridge.context import Context
+from ovsct.bridge.journal import Kind
 from ovsct.bridge.walk import walk_actions
 from ovsct.lane import StepKind
 from ovsct.openflow import actions as of
@@ -57,5 +58,7 @@ def run_action_set(ctx: Context) -> None:
     if actions:
         ctx.note(StepKind.TABLE, "executing the action set")
         ctx.in_action_set = True
+        above = ctx.open(Kind.TABLE, "--. Executing action set:")
         walk_actions(ctx, actions, last=True)
+        ctx.shut(above)
         ctx.in_action_set = False

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from ovsct.bridge.flow_tables import Effect, FlowTables
+from ovsct.bridge.journal import Journal, Kind, Node
 from ovsct.bridge.odp import Author, Blame, Learned, OdpAction
 from ovsct.lane import Drop, Step, StepKind, Via
-from ovsct.openflow.actions import Action, Controller
+from ovsct.openflow.actions import Action, Controller, Subfield
 from ovsct.openflow.flow import Flow
 from ovsct.packet.fields import CT_MASK
 
@@ -51,9 +52,9 @@ class Context:
         "action_set", "action_set_has_group", "avoid_caching", "base", "blame", "bridge",
         "buckets", "conntracked", "depth", "effects", "entry_port", "error", "exit", "flow",
         "freezing", "frozen_actions", "handlers", "hidden", "in_action_set", "in_bucket",
-        "in_packet_out", "learned", "looked", "mask", "missed", "now", "odp", "orig_priority",
-        "pause", "pending", "reading", "recirc_ids", "resubmits", "rule", "rules", "side_effects",
-        "slow", "stack", "steps", "table", "thawed", "unrolled_cookie", "upcall",
+        "in_packet_out", "journal", "learned", "looked", "mask", "missed", "now", "odp",
+        "orig_priority", "pause", "pending", "reading", "recirc_ids", "resubmits", "rule", "rules",
+        "side_effects", "slow", "stack", "steps", "table", "thawed", "unrolled_cookie", "upcall",
         "update_dp_hash", "was_mpls",
     )  # fmt: skip
 
@@ -87,6 +88,7 @@ class Context:
         self.frozen_actions: list[Action] = []
         self.rules: list[Flow] = []
         self.looked: list[int] = []
+        self.journal: Journal | None = None
         self.buckets: list[tuple[int, int | None]] = []
         self.recirc_ids: list[int] = []
         self.rule: Flow | None = None
@@ -134,6 +136,25 @@ class Context:
         """Add a step to the trace, if one is kept."""
         if self.steps is not None:
             self.steps.append(Step(Via.SLOW, kind, text))
+        if self.journal is not None:
+            if kind is StepKind.ACTION:
+                self.journal.add(Kind.ACTION, text)
+            elif kind is StepKind.NOTE:
+                self.journal.note(text)
+
+    def open(self, kind: Kind, text: str) -> list[Node] | None:
+        """What follows stands below `text` in the journal; the result is for `shut()`."""
+        return self.journal.open(kind, text) if self.journal is not None else None
+
+    def shut(self, above: list[Node] | None) -> None:
+        """The end of what `open()` began."""
+        if self.journal is not None and above is not None:
+            self.journal.here = above
+
+    def is_now(self, part: Subfield) -> None:
+        """Write down what bits of a field have become (OVS xlate_report_subfield())."""
+        if self.journal is not None:
+            self.journal.part(part, self.flow)
 
     def fail(self, error: str) -> None:
         """A limit of OVS was passed: everything will be dropped (OVS xlate_actions, ``exit:``)."""

@@ -15,6 +15,7 @@ from ovsct.bridge.context import Context
 from ovsct.bridge.recirculate import FROZEN_METADATA, FrozenState
 from ovsct.lane import StepKind
 from ovsct.openflow import actions as of
+from ovsct.openflow.text.action_format import format_action
 from ovsct.packet.fields import FIELDS, SLOTS, Stage
 
 
@@ -24,6 +25,16 @@ class UnrollXlate(of.Action):
 
     table: int
     cookie: int
+
+
+def format_frozen(actions: Sequence[of.Action]) -> str:
+    """Actions as OVS prints them, those among them that only a freeze makes."""
+    return ",".join(
+        f"unroll_xlate(table={action.table}, cookie={action.cookie})"
+        if isinstance(action, UnrollXlate)
+        else format_action(action)
+        for action in actions
+    )
 
 
 def frozen_state(

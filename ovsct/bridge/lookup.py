@@ -81,6 +81,8 @@ def look_up(ctx: Context, in_port: int, honor_miss: bool, with_ct: bool = False)
     if ctx.steps is not None:
         text = format_flow(rule) if rule is not None else f"table={ctx.table}: no match"
         ctx.note(StepKind.TABLE, text)
+        if ctx.journal is not None:
+            ctx.journal.open_table(ctx.table, rule)
     if rule is None:
         if ctx.table == INTERNAL_TABLE:
             return None
@@ -127,6 +129,7 @@ def go_to_table(
         ctx.note(StepKind.NOTE, "resubmit(ct) with non-tracked or non-IP packet")
         ctx.table = old_table
         return
+    above = ctx.journal.here if ctx.journal is not None else None
     rule = look_up(ctx, in_port, honor_miss, with_ct)
     if rule is not None:
         ctx.rules.append(rule)
@@ -142,4 +145,5 @@ def go_to_table(
     else:
         # OVS runs its drop rule, and that counts.
         ctx.resubmits += 1
+    ctx.shut(above)
     ctx.table = old_table

@@ -16,10 +16,11 @@ from ovsct.bridge.act import ACTIONS
 from ovsct.bridge.action_set import run_action_set
 from ovsct.bridge.commit import VLANS
 from ovsct.bridge.context import Context
-from ovsct.bridge.freeze import finish_freezing
+from ovsct.bridge.freeze import finish_freezing, format_frozen
+from ovsct.bridge.journal import Journal, Kind
 from ovsct.bridge.lookup import look_up
 from ovsct.bridge.prereq import ethertype_of, is_ethernet, is_ip
-from ovsct.bridge.recirculate import FROZEN_METADATA
+from ovsct.bridge.recirculate import FROZEN_METADATA, FrozenState
 from ovsct.bridge.walk import walk_actions
 from ovsct.lane import Drop, Step, StepKind
 from ovsct.openflow.actions import OFPP_UNSET, Action
@@ -69,18 +70,28 @@ class Translation:
 
 
 def translate(
-    bridge: Bridge, key: int, now: float, *, side_effects: bool = True, trace: bool = False
+    bridge: Bridge,
+    key: int,
+    now: float,
+    *,
+    side_effects: bool = True,
+    trace: bool = False,
+    journal: Journal | None = None,
+    actions: Sequence[Action] = (),
 ) -> Translation:
     """Translate a packet whose datapath key is `key` (in_port: the datapath's port number).
 
     `bridge` is any of those that share the datapath: the packet's port says which takes it.
     `now` is the time in seconds; without `side_effects` nothing is learned from the packet.
+    `journal` gets what OVS would print of a trace, if `trace` is asked for too. `actions` are
+    those of a packet-out: the first table is not looked up.
 
     Raises:
         OvsctError: the packet met an action that is not modelled.
     """
     entry, in_port = bridge.backer.entry(_IN_PORT.get(key), bridge)
     ctx = Context(entry, key, ACTIONS, now, side_effects=side_effects, trace=trace)
+    ctx.journal = journal
     ctx.flow = _IN_PORT.put(key, in_port)
     ctx.orig_priority = SLOTS["skb_priority"].get(key)
     ctx.flow = SLOTS["actset_output"].put(ctx.flow, OFPP_UNSET)
@@ -91,7 +102,9 @@ def translate(
     if is_ip(key):
         always |= _FRAG_BITS
     ctx.look(always)
-    drop = _run(ctx)
+    drop = _run(ctx, actions)
+    if journal is not None:
+        journal.final, journal.error = ctx.flow, ctx.error
     if ctx.failed():
         ctx.odp.clear()
     elif ctx.odp and isinstance(ctx.odp[-1], odp.Clone):
@@ -112,11 +125,15 @@ def translate(
     return Translation(megaflow, ctx.steps or (), ctx.avoid_caching)
 
 
-def _run(ctx: Context) -> Drop | None:
+def _run(ctx: Context, actions: Sequence[Action]) -> Drop | None:
     """Translate; the result is why nothing will go out, if that is so."""
     entry, came_in = ctx.bridge, _IN_PORT.get(ctx.flow)
     recirc_id = _RECIRC.get(ctx.upcall)
-    actions: Sequence[Action] = ()
+    if recirc_id and actions:
+        if ctx.journal is not None:
+            ctx.journal.open(Kind.THAW, "thaw")
+        ctx.fail("Recirculation conflict (actions)!")
+        return Drop.TRANSLATION
     if recirc_id:
         state = ctx.bridge.recirc.thaw(recirc_id)
         bridge = ctx.bridge.backer.named(state.bridge) if state is not None else None
@@ -136,6 +153,8 @@ def _run(ctx: Context) -> Drop | None:
         ctx.stack = list(state.stack)
         ctx.action_set = list(state.action_set)
         actions = state.actions
+        if ctx.journal is not None:
+            _tell_thaw(ctx.journal, state)
     elif ctx.flow & _CT_TRACKED:
         ctx.conntracked = True
 
@@ -158,6 +177,16 @@ def _run(ctx: Context) -> Drop | None:
     if ctx.failed():
         return Drop.TRANSLATION
     return ctx.missed if not ctx.odp else None
+
+
+def _tell_thaw(journal: Journal, state: FrozenState) -> None:
+    """What OVS says where a translation goes on."""
+    above = journal.open(Kind.THAW, "thaw")
+    journal.add(Kind.THAW, f"Resuming from table {state.table}")
+    for what, actions in (("action set", state.action_set), ("actions", state.actions)):
+        if actions:
+            journal.add(Kind.THAW, f"Restoring {what}: {format_frozen(actions)}")
+    journal.here = above
 
 
 _CT_TRACKED: Final = 0x20 << SLOTS["ct_state"].shift
@@ -187,6 +216,8 @@ def _finish_mask(ctx: Context) -> int:
             ctx.unlook(tci.mask | tpid.mask)
     if not key & _TUNNEL_MASK:
         ctx.unlook(_TUNNEL_MASK)
+    if ctx.journal is not None:
+        ctx.journal.mask = ctx.mask
     outer, _ = VLANS[0]
     if not ctx.mask & outer.mask and not (ctx.bridge.kernel_masks and key & outer.mask):
         # A datapath flow cannot leave open whether there is a tag (dpif-netdev.c, "wildcarding
