@@ -24,7 +24,7 @@ from typing import Any
 from ovsct.conntrack.netfilter.stat import COLUMNS
 from ovsct.lane import Arrival
 from ovsct.oracle.kernel.kernel_ovs import KernelOvs
-from ovsct.packet.build import icmp_echo, icmp_error, ip, tcp, udp
+from ovsct.packet.build import fragment, icmp_echo, icmp_error, ip, tcp, udp
 from ovsct.packet.fields import SLOTS
 from ovsct.packet.packet import parse
 
@@ -456,9 +456,35 @@ def _ext_fragments() -> list[Case]:
     return cases
 
 
+def _far_fragments() -> list[Case]:
+    flows = [
+        "table=0,priority=10,ip,actions=ct(zone=2,table=1)",
+        "table=1,priority=20,ct_state=+trk+new,ip,in_port=1,actions=ct(commit,zone=2),output:2",
+    ]
+
+    def pieces(client: str, ident: int) -> list[bytes]:
+        return fragment(udp(client, SERVER, 1000, 53, payload=bytes(72)), [40], ident)
+
+    def between(client: str, count: int) -> list[bytes]:
+        return [pieces(client, 1000 + n)[0] for n in range(count)]
+
+    talks = {
+        "63-between": [pieces(CLIENT, 1)[0], *between(CLIENT, 63), pieces(CLIENT, 1)[1]],
+        "64-between": [pieces(CLIENT, 1)[0], *between(CLIENT, 64), pieces(CLIENT, 1)[1],
+                       pieces(CLIENT, 1)[0]],
+        "64-of-another-between": [pieces(CLIENT, 1)[0], *between("10.0.0.9", 64),
+                                  pieces(CLIENT, 1)[1]],
+    }  # fmt: skip
+    return [
+        Case(name, flows, [(n / 1000, 1, frame) for n, frame in enumerate(frames)])
+        for name, frames in talks.items()
+    ]
+
+
 SETS: dict[str, Callable[[], list[Case]]] = {
     "nat-helpers": _nat_helpers, "attack": _attack, "zones": _zones,
     "ext-fragments": _ext_fragments, "nat-flags": _nat_flags,
+    "far-fragments": _far_fragments,
 }  # fmt: skip
 
 

@@ -136,7 +136,9 @@ class Netfilter:
         self.room = Room(self)
         self.stat = Statistics()
         self.expectations = Expectations()
-        self.fragments = Reassembly(self.sysctls["frag_timeout"])
+        self.fragments = Reassembly(
+            self.sysctls["frag_timeout"], self.sysctls["frag_max_dist"]
+        )
         self._random = random
         self._draws = 0
         self._limits = {name: self.sysctls.timeouts(name) for name in ROWS}

@@ -42,13 +42,18 @@ class Queue(Timed):
     """
 
     __slots__ = (
-        "df_size", "ecn", "first", "have_last", "key", "length", "max_size", "meat", "pieces",
-        "runs",
+        "df_size", "ecn", "first", "have_last", "key", "length", "max_size", "meat", "met",
+        "pieces", "runs",
     )  # fmt: skip
 
     def __init__(self, key: tuple[int, ...], expires: int) -> None:
         Timed.__init__(self, expires)
         self.key = key
+        self.met = 0
+        self.empty()
+
+    def empty(self) -> None:
+        """ip_frag_reinit(): nothing is held, as in the beginning."""
         self.pieces: dict[int, bytes] = {}
         self.runs: list[list[int]] = []
         self.first: tuple[bytes, int] | None = None
@@ -72,13 +77,17 @@ class Reassembly:
 
     Args:
         timeout: seconds that a packet may take to be complete (``net.ipv4.ipfrag_time``).
+        max_dist: how many fragments of its source may come between two of an IPv4 packet, before
+            what is held of it counts as lost (``net.ipv4.ipfrag_max_dist``); 0: any number.
 
-    The kernel's limits on memory (4 MB) and on how many packets of the same source may come in
-    between (``ipfrag_max_dist``) are not modelled.
+    The kernel's limit on memory (4 MB) is not modelled.
     """
 
-    def __init__(self, timeout: float = 30.0) -> None:
+    def __init__(self, timeout: float = 30.0, max_dist: int = 64) -> None:
         self._timeout = milliseconds(timeout)
+        self._max_dist = max_dist
+        self._met: dict[int, int] = {}
+        """Source address to how many fragments came from there, while any are held."""
         self._queues: dict[tuple[int, ...], Queue] = {}
         self._timers: Timers[Queue] = Timers()
         self.sizes: tuple[int, ...] = ()
@@ -106,6 +115,10 @@ class Reassembly:
         if queue is None:
             queue = self._queues[key] = Queue(key, ms + self._timeout)
             self._timers.arm(queue)
+        if v4 and self._too_far(queue, piece.key[1] >> 32):
+            # The identification has come round: this is another packet.
+            queue.empty()
+            queue.expires = ms + self._timeout
         answer = self._add(queue, piece)
         if answer == WHOLE:
             self._forget(queue)
@@ -117,6 +130,14 @@ class Reassembly:
             packet.pieces = self.sizes = tuple(len(queue.pieces[at]) for at in sorted(queue.pieces))
         return answer
 
+    def _too_far(self, queue: Queue, source: int) -> bool:
+        """ip_frag_too_far()."""
+        if not self._max_dist:
+            return False
+        before, queue.met = queue.met, self._met.get(source, 0) + 1
+        self._met[source] = queue.met
+        return bool(queue.pieces) and queue.met - before > self._max_dist
+
     def held(self) -> Sequence[Queue]:
         """Every packet of which some pieces are held, the oldest first."""
         return tuple(self._queues.values())
@@ -125,6 +146,11 @@ class Reassembly:
         """Take over a packet in pieces, from a snapshot."""
         self._queues[queue.key] = queue
         self._timers.arm(queue)
+
+    @property
+    def met(self) -> dict[int, int]:
+        """Fragments that came, by source address, while any are held."""
+        return self._met
 
     def _add(self, queue: Queue, piece: _Piece) -> str:
         """ip_frag_queue(), nf_ct_frag6_queue()."""
@@ -170,6 +196,9 @@ class Reassembly:
     def _forget(self, queue: Queue) -> None:
         del self._queues[queue.key]
         self._timers.disarm(queue)
+        if not self._queues:
+            # Only differences count, and there is nothing left that they could be taken to.
+            self._met.clear()
 
     def _drop_expired(self, ms: int) -> list[Queue]:
         ended = self._timers.due(ms)

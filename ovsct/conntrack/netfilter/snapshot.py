@@ -26,7 +26,7 @@ _SMALL: Final = (
 )  # fmt: skip
 _UDP: Final = frozenset((17, 136))
 _QUEUE: Final = (
-    "df_size", "ecn", "have_last", "length", "max_size", "meat",
+    "df_size", "ecn", "have_last", "length", "max_size", "meat", "met",
 )  # fmt: skip
 
 
@@ -72,6 +72,7 @@ def freeze(core: Netfilter, now: int) -> dict[str, Any]:
         "table": table,
         "sources": sources,
         "expectations": expectations,
+        "met": list(core.fragments.met.items()),
         "fragments": [
             [
                 [whole(each) for each in queue.key], queue.expires - now,
@@ -122,6 +123,7 @@ def thaw(core: Netfilter, state: dict[str, Any], now: int) -> None:
                 expires + now, (source, destination, port) if follow else None,
             )
         )  # fmt: skip
+    core.fragments.met.update(dict(state["met"]))
     for key, expires, values, first, runs, pieces in state["fragments"]:
         queue = Queue(tuple(number(each) for each in key), expires + now)
         for name, value in zip(_QUEUE, values, strict=True):

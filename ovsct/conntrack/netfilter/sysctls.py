@@ -1,7 +1,8 @@
 """The knobs of netfilter's conntrack, as data: every sysctl that the model has, with its default.
 
 Names are those under ``/proc/sys/net/netfilter`` without the prefix ``nf_conntrack_``; the flow
-table's (``nf_flowtable_*``) are ``flowtable_*``. Times in seconds. Defaults are the kernel's
+table's (``nf_flowtable_*``) are ``flowtable_*``, those of fragments (``net.ipv4.ipfrag_time``,
+``ipfrag_max_dist``) ``frag_*``. Times in seconds. Defaults are the kernel's
 (nf_conntrack_standalone.c, nf_conntrack_proto_*.c); ``max`` and ``buckets`` are those of a machine
 with more than 4 GB.
 """
@@ -50,6 +51,7 @@ DEFAULTS: Final = MappingProxyType(
         "sctp_timeout_shutdown_ack_sent": 3,
         "sctp_timeout_heartbeat_sent": 30,
         "frag_timeout": 30,
+        "frag_max_dist": 64,
         "flowtable_tcp_timeout": 30,
         "flowtable_udp_timeout": 30,
     }
