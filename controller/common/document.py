@@ -11,16 +11,28 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+    ip_address,
+    ip_interface,
+    ip_network,
+)
 from typing import Any, Final, NoReturn, TypeAlias, TypeVar
 
 import yaml
 
 Address: TypeAlias = "IPv4Address | IPv6Address"
 Network: TypeAlias = "IPv4Network | IPv6Network"
+Interface: TypeAlias = "IPv4Interface | IPv6Interface"
 PortRange: TypeAlias = tuple[int, int]
 T = TypeVar("T")
 
+_LIMITED_BROADCAST: Final = IPv4Address("255.255.255.255")
 _DEEPEST: Final = 16
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _MAC: Final = re.compile(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}")
@@ -124,7 +136,7 @@ class Node:
 
     def as_network(self) -> Network:
         """An IPv4 or IPv6 prefix, or an address alone."""
-        text = self.as_text()
+        text = self._without_scope()
         try:
             return ip_network(text)
         except ValueError as error:
@@ -132,11 +144,40 @@ class Node:
 
     def as_address(self) -> Address:
         """An IPv4 or IPv6 address."""
-        text = self.as_text()
+        text = self._without_scope()
         try:
             return ip_address(text)
         except ValueError:
             self.fail(f"{text!r} is no IP address")
+
+    def as_host(self) -> Address:
+        """An address that one host can have: no multicast, no broadcast, not 0.0.0.0 or ``::``."""
+        address = self.as_address()
+        if address.is_multicast or address.is_unspecified or address == _LIMITED_BROADCAST:
+            self.fail(f"{address} is no address that a host can have")
+        return address
+
+    def as_interface(self) -> Interface:
+        """An address of a host with the length of its prefix, as 10.0.0.1/24."""
+        text = self._without_scope()
+        try:
+            found = ip_interface(text)
+        except ValueError:
+            found = None
+        if found is None or not text.partition("/")[2].isdecimal():
+            self.fail(f"{text!r} is no IP address with its prefix length, as 10.0.0.1/24")
+        host = replace(self, value=str(found.ip)).as_host()
+        ends = (found.network.network_address, found.network.broadcast_address)
+        if host.version == 4 and found.network.num_addresses > 2 and host in ends:
+            self.fail(f"{host} is no host's address in {found.network}")
+        return found
+
+    def _without_scope(self) -> str:
+        text = self.as_text()
+        plain = re.sub(r"%[^/]*", "", text)
+        if plain != text:
+            self.fail(f"{text!r} has a scope, which a switch does not know: write {plain!r}")
+        return text
 
     def as_mac(self) -> str:
         """A unicast Ethernet address, in lower case."""

@@ -258,7 +258,7 @@ def _service(name: str, item: Node) -> Service:
     choices = {"connection": False, "client": True}
     return Service(
         name,
-        fields["address"].as_address(),
+        fields["address"].as_host(),
         fields["mac"].as_mac(),
         fields["protocol"].as_choice({each: each for each in _TRANSPORT}),
         fields["port"].as_integer(1, 65535),
@@ -270,7 +270,7 @@ def _service(name: str, item: Node) -> Service:
 def _backend(node: Node) -> Backend:
     fields = node.as_mapping(("address", "mac", "port"), ("weight",))
     return Backend(
-        fields["address"].as_address(),
+        fields["address"].as_host(),
         fields["mac"].as_mac(),
         fields["port"].as_integer(1, 65535),
         fields["weight"].as_integer(0, _HEAVIEST) if "weight" in fields else 100,

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Address, ip_network
+from ipaddress import ip_network
 from typing import Final
 
 from controller.common import flows as f
@@ -252,16 +252,12 @@ def _member(name: str, item: Node) -> Member:
     for key in ("mac", "addresses"):
         if key not in fields:
             item.fail(f"missing {key}, or trusted: true")
-    addresses = tuple(node.as_address() for node in fields["addresses"].as_list())
-    for node, address in zip(fields["addresses"].as_list(), addresses, strict=True):
-        if address.is_multicast or address.is_unspecified or address == _LIMITED_BROADCAST:
-            node.fail(f"{address} is no address that a port can own")
+    addresses = tuple(node.as_host() for node in fields["addresses"].as_list())
     groups = fields["groups"].as_list() if "groups" in fields else ()
     names = tuple(node.as_name() for node in groups)
     return Member(name, port, False, fields["mac"].as_mac(), addresses, names)
 
 
-_LIMITED_BROADCAST: Final = IPv4Address("255.255.255.255")
 _RULE_KEYS: Final = ("direction", "remote", "remote_group", *SERVICE_KEYS)
 
 

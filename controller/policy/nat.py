@@ -18,17 +18,11 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import (
-    IPv4Interface,
-    IPv6Interface,
-    IPv6Network,
-    ip_interface,
-    ip_network,
-)
+from ipaddress import IPv6Network, ip_network
 from typing import Final, TypeAlias
 
 from controller.common import flows as f
-from controller.common.document import Address, Network, Node, PortRange
+from controller.common.document import Address, Interface, Network, Node, PortRange
 from controller.policy.family import FAMILIES, Family, family_of, link_local, must_be_alike
 from controller.policy.neighbours import answers
 
@@ -39,8 +33,6 @@ _TRANSPORT: Final = {"tcp": (f.TCP, "tcp_dst"), "udp": (f.UDP, "udp_dst")}
 _FIRST_SNAT: Final = 20000
 _DISCOVERY: Final = (133, 134, 135, 136, 137)
 _LINK_LOCAL: Final = IPv6Network("fe80::/10")
-
-Interface: TypeAlias = "IPv4Interface | IPv6Interface"
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +260,7 @@ def parse(document: Node) -> Gateway:
         fields["zone"].as_integer(1, 65535) if "zone" in fields else 1,
         inside,
         outside,
-        tuple(node.as_address() for node in _next_hops(fields)),
+        tuple(node.as_host() for node in _next_hops(fields)),
         fields["neighbours"].named_items(_neighbour) if "neighbours" in fields else (),
         fields["floating"].named_items(_floating) if "floating" in fields else (),
         fields["dnat"].named_items(_dnat) if "dnat" in fields else (),
@@ -286,7 +278,8 @@ def _check(fields: dict[str, Node], gateway: Gateway) -> None:
     inside, outside = gateway.inside, gateway.outside
     known = {neighbour.address for neighbour in gateway.neighbours}
     for node, hop in zip(_next_hops(fields), gateway.next_hops, strict=True):
-        _must_be_on(node, hop, outside, "outside")
+        if not (hop in _LINK_LOCAL and outside.network(6)):
+            _must_be_on(node, hop, outside, "outside")
         _must_be_known(node, hop, known)
     if len({hop.version for hop in gateway.next_hops}) < len(gateway.next_hops):
         fields["gateway"].fail("one gateway of each IP version at most")
@@ -295,7 +288,8 @@ def _check(fields: dict[str, Node], gateway: Gateway) -> None:
     owned: dict[object, str] = dict.fromkeys(own, "the gateway")
     for neighbour, item in zip(gateway.neighbours, _items(fields, "neighbours"), strict=True):
         _must_be_new(item, neighbour.address, neighbour.name, owned)
-        if not inside.holds(neighbour.address):
+        next_on_link = neighbour.address in _LINK_LOCAL and neighbour.address in gateway.next_hops
+        if not (next_on_link or inside.holds(neighbour.address)):
             _must_be_on(item, neighbour.address, outside, "outside")
     for each, item in zip(gateway.floating, _items(fields, "floating"), strict=True):
         _must_be_on(item, each.inside, inside, "inside")
@@ -348,32 +342,21 @@ def _must_be_new(node: Node, thing: object, name: str, taken: dict[object, str])
 def _side(node: Node) -> Side:
     fields = node.as_mapping(("port", "mac", "address"), ())
     nodes = fields["address"].as_list()
-    interfaces = tuple(_interface(each) for each in nodes)
+    interfaces = tuple(each.as_interface() for each in nodes)
     if not nodes or len({each.version for each in interfaces}) < len(nodes):
         fields["address"].fail("one address, or one of each IP version")
     port = fields["port"].as_integer(1, _HIGHEST_PORT)
     return Side(port, fields["mac"].as_mac(), interfaces)
 
 
-def _interface(node: Node) -> Interface:
-    text = node.as_text()
-    try:
-        found = ip_interface(text)
-    except ValueError:
-        found = None
-    if found is None or not text.partition("/")[2].isdecimal():
-        node.fail(f"{text} is no IP address with its prefix length, as 10.0.0.1/24")
-    return found
-
-
 def _neighbour(name: str, item: Node) -> Neighbour:
     fields = item.as_mapping(("name", "address", "mac"), ())
-    return Neighbour(name, fields["address"].as_address(), fields["mac"].as_mac())
+    return Neighbour(name, fields["address"].as_host(), fields["mac"].as_mac())
 
 
 def _floating(name: str, item: Node) -> Floating:
     fields = item.as_mapping(("name", "outside", "inside"), ())
-    pair = Floating(name, fields["outside"].as_address(), fields["inside"].as_address())
+    pair = Floating(name, fields["outside"].as_host(), fields["inside"].as_host())
     must_be_alike(item, pair.outside, pair.inside)
     return pair
 
@@ -384,9 +367,9 @@ def _dnat(name: str, item: Node) -> Dnat:
     door = Dnat(
         name,
         fields["protocol"].as_choice({each: each for each in _TRANSPORT}),
-        fields["address"].as_address(),
+        fields["address"].as_host(),
         port,
-        fields["to"].as_address(),
+        fields["to"].as_host(),
         fields["to_port"].as_integer(1, 65535) if "to_port" in fields else port,
     )
     must_be_alike(item, door.address, door.to)
@@ -398,6 +381,6 @@ def _snat(name: str, item: Node) -> Snat:
     ports = fields["ports"].as_port_range() if "ports" in fields else None
     if ports is not None and ports[0] == 0:
         fields["ports"].fail("port 0 is none to translate to")
-    pool = Snat(name, fields["from"].as_network(), fields["address"].as_address(), ports)
+    pool = Snat(name, fields["from"].as_network(), fields["address"].as_host(), ports)
     must_be_alike(item, pool.source, pool.address)
     return pool

@@ -273,6 +273,7 @@ def test_weights_count() -> None:
         (("protocol: tcp", "protocol: sctp"), "'sctp' is none of tcp, udp"),
         (("port: 80\n", "port: 0\n"), "'0' is no number from 1 to 65535"),
         (("address: 10.0.0.100", 'address: "::1"'), "::1 and 10.0.0.11 are not of one IP version"),
+        (("address: 10.0.0.11,", "address: 224.0.0.1,"), "no address that a host can have"),
         (("weight: 200", "weight: 1001"), "'1001' is no number from 0 to 1000"),
         (("sticky: client", "sticky: cookie"), "none of connection, client"),
         (("10.0.0.12", "10.0.0.11"), "10.0.0.11 port 8080 stands here twice"),

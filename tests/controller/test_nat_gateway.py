@@ -262,6 +262,14 @@ def _what_is_for_the_link_stays_there(bench: Bench | Pair) -> None:
     assert bench.ports(2, tcp(FAR6, "fd00::2", 1, 80, "S", **FROM_ISP)) == []
 
 
+def test_the_next_hop_may_be_link_local() -> None:
+    text = SIX.replace('"2001:db8:f::fe"', '"fe80::fe"')
+    flows = [str(flow) for flow in nat.parse(load(text)).compile().flows]
+    (out,) = (line for line in flows if line.startswith("table=2,priority=10,eth_type=0x86dd"))
+    assert out.endswith(f"set_field:{ISP}->eth_dst,output:2")
+    assert not any("ipv6_dst=fe80::fe" in line for line in flows)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -298,6 +306,11 @@ def _what_is_for_the_link_stays_there(bench: Bench | Pair) -> None:
         (SIX.replace(', "fd00::fe/64"', ""), "the outside has no|is not in"),
         (SIX.replace('inside: "fd00::1"', "inside: 10.0.0.1"), "are not of one IP version"),
         (SIX.replace('to: "fd00::2"', "to: 10.0.0.2"), "are not of one IP version"),
+        (SIX.replace('inside: "fd00::1"', 'inside: "fd00::1%2"'), "write 'fd00::1'"),
+        (SIX.replace('inside: "fd00::1"', 'inside: "ff02::1"'), "no address that a host can have"),
+        (SIX.replace("10.0.0.254/24", "10.0.0.255/24"), "no host's address in 10.0.0.0/24"),
+        (SIX.replace("fd00::/64", "fd00::%2/64"), "write 'fd00::/64'"),
+        (SIX.replace('"fd00::1", mac', '"fe80::1", mac'), "fe80::1 is not in 2001:db8:f::/64"),
         (
             SIDES + 'snat: [{name: s, from: "fd00::/64", address: "2001:db8:f::1"}]',
             "the outside has no IPv6 address, as 2001:db8:f::1 is",

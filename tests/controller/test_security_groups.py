@@ -153,7 +153,7 @@ def _leaving_a_group_ends_connections(bench: Bench | Pair) -> None:
         ),
         (
             'ports: [{name: a, port: 1, mac: "02:00:00:00:00:00", addresses: [224.0.0.1]}]',
-            "224.0.0.1 is no address that a port can own",
+            "224.0.0.1 is no address that a host can have",
         ),
         (
             'ports: [{name: a, port: 1, mac: "02:00:00:00:00:00", addresses: [], groups: [g]}]',
