@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.judges import real_ovs  # noqa: F401  (a fixture for every test)
+from tests.judges import kernel_judges, real_ovs  # noqa: F401  (fixtures for every test)
 
 _SBIN = "/usr/sbin:/usr/local/sbin:/sbin"
 """Where distributions put daemons that an ordinary user's PATH does not name."""

@@ -12,13 +12,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from ovsct.conntrack.netfilter import Netfilter
+
 _TUPLE: Final = re.compile(
     r"src=(?P<src>\S+) dst=(?P<dst>\S+)(?: sport=(?P<sport>\d+) dport=(?P<dport>\d+))?"
     r"(?: type=\d+ code=\d+ id=(?P<id>\d+))?"
 )
-_CLASSES: Final = ((512, 1), (1024, 600), (65536, 1024))
-"""Ports below the first number are replaced by such from the second on."""
-
 
 @dataclass(frozen=True, slots=True)
 class _Connection:
@@ -28,23 +27,25 @@ class _Connection:
     dport: int
     answered_to: int
     answered_from: int
-    icmp: bool
 
-    def offset(self, source: bool) -> int | None:
-        """Where the search for its port began, or as good as; None if none was drawn."""
+    def offset(self, source: bool, low: int) -> int | None:
+        """Where the search for its port, from `low` on, began, or as good as; None: it did not."""
         port = self.answered_to if source else self.answered_from
         if port == (self.sport if source else self.dport):
             return None
-        if self.icmp:
-            return port
-        low = next(low for below, low in _CLASSES if self.sport < below)
         return (port - low) % 65536
 
 
 class DrawnPorts:
-    """Answers the model's draws by what the kernel has: the connections new since the model's."""
+    """Answers the model's draws by what the kernel has: the connections new since the model's.
 
-    def __init__(self) -> None:
+    Args:
+        netfilter: of the model; its draws are taken over.
+    """
+
+    def __init__(self, netfilter: Netfilter) -> None:
+        self._netfilter = netfilter
+        netfilter.choose = self.choose
         self._new: list[_Connection] = []
         self.asked = 0
         """How often a port was drawn."""
@@ -65,7 +66,7 @@ class DrawnPorts:
         self.asked += 1
         source = why == "nat source port"
         for connection in self._new:
-            offset = connection.offset(source)
+            offset = connection.offset(source, self._netfilter.searched_from)
             if offset is not None:
                 self._new.remove(connection)
                 return offset % size
@@ -84,10 +85,10 @@ def _read(line: str) -> _Connection | None:
     original, reply = found
     if original["id"] is not None and reply["id"] is not None:
         asked, answered = int(original["id"]), int(reply["id"])
-        return _Connection(asked, asked, answered, answered, True)
+        return _Connection(asked, asked, answered, answered)
     if original["sport"] is None or reply["sport"] is None:
         return None
     return _Connection(
         int(original["sport"]), int(original["dport"] or 0), int(reply["dport"] or 0),
-        int(reply["sport"]), False,
+        int(reply["sport"]),
     )  # fmt: skip

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from ovsct.compare.case import Case, Shot, from_scenario
@@ -14,25 +12,18 @@ from ovsct.compare.judges import KernelOvsJudge, judge_of
 from ovsct.compare.on_kernel import fitted
 from ovsct.compare.scenario import read_scenario
 from ovsct.compare.verdict import Kind
+from ovsct.conntrack.netfilter import Netfilter
 from ovsct.errors import InputError
-from ovsct.oracle.kernel.cache import OracleMissing
+from tests.judges import Judges
 
-CASES = {"ovs-kernel": 60, "tc": 40}
+CASES = {"ovs-kernel": 50, "tc": 30}
 
 
 @pytest.fixture(
-    scope="module",
-    params=[(lane, kernel) for lane in CASES for kernel in ("6.1", "6.12")],
-    ids="-".join,
+    params=[(lane, kernel) for lane in CASES for kernel in ("6.1", "6.12")], ids="-".join
 )
-def judge(request: pytest.FixtureRequest) -> Iterator[KernelOvsJudge]:
-    lane, kernel = request.param
-    try:
-        found = KernelOvsJudge(lane, f"uml:{kernel}", Profile.ALL)
-    except (OracleMissing, InputError) as error:
-        pytest.skip(f"no user-mode kernel {kernel} with Open vSwitch: {error}")
-    with found:
-        yield found
+def judge(request: pytest.FixtureRequest, kernel_judges: Judges) -> KernelOvsJudge:
+    return kernel_judges(*request.param)
 
 
 @pytest.mark.real_kernel
@@ -197,9 +188,12 @@ def test_drawn_ports_are_those_of_new_translated_connections() -> None:
         " src=10.0.1.1 dst=10.0.0.9 sport=80 dport=769 mark=0 zone=1"
     )
     moved = plain.replace("src=10.0.0.1 ", "src=10.0.0.2 ").replace("dport=769", "dport=701")
-    drawn = DrawnPorts()
+    netfilter = Netfilter()
+    drawn = DrawnPorts(netfilter)
+    assert netfilter.choose == drawn.choose
     drawn.look([plain], [plain, moved])
     # 769 is of the class that is replaced by ports from 600 on.
+    netfilter.searched_from = 600
     assert 600 + drawn.choose(65536, "nat source port") == 701
     assert drawn.choose(65536, "nat source port") == 0
     assert drawn.asked == 2

@@ -155,6 +155,8 @@ class Netfilter:
         self.evicts_time_wait = newer
         self.dst_starts_at_first = newer
         self.choose: Callable[[int, str], int] = self._draw
+        self.searched_from = 0
+        """The lowest port that NAT may take, while it asks where to begin."""
 
     # The way of a packet.
 

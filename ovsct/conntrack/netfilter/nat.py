@@ -334,6 +334,7 @@ class Choice:
         if place is None:
             return tuple_
         shift, low, size = place
+        self.core.searched_from = low
         if self.side == DST and not self.random and self.core.dst_starts_at_first:
             offset = 0
         else:

@@ -43,6 +43,7 @@ _FRAGMENTS: Final = 35.0
 """Virtual seconds after which no fragment is held any more."""
 _LET_GO: Final = 0.05
 """Virtual seconds in which the program's threads let go of deleted flows."""
+_NOTHING: Final = Text("nothing", ())
 _INTERNAL_TABLE: Final = "table_id=254"
 
 
@@ -197,7 +198,12 @@ class KernelOvs:
         # Counters that are not pushed yet would be pushed to the flows of the next case.
         self.ctls(("revalidator/purge",))
         try:
-            self._ofctl.replace(Text("flows", flows), Text("groups", groups), Text("meters", ()))
+            # What is used again before all threads have let go of it keeps its place in the
+            # classifier, so that masks would depend on the case before.
+            self._ofctl.replace(_NOTHING, _NOTHING, _NOTHING)
+            self.guest.ask("again", wait=_FRAGMENTS if self._held_fragments else _LET_GO)
+            self._held_fragments = False
+            self._ofctl.replace(Text("flows", flows), Text("groups", groups), _NOTHING)
             if fragments != self._fragments:
                 self._ofctl.command("set-frags", fragments)
                 self._fragments = fragments
@@ -205,8 +211,7 @@ class KernelOvs:
             if self._relay is not None:
                 self._relay.check()
         self.ctls(("revalidator/purge",), ("fdb/flush", _BRIDGE))
-        self.guest.ask("again", wait=_FRAGMENTS if self._held_fragments else _LET_GO)
-        self._held_fragments = False
+        self.guest.ask("again", wait=0)
 
     # -- the lane -----------------------------------------------------------------------------
 
