@@ -6,7 +6,7 @@ still on it: netfilter's hooks then see a packet that is already tracked.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -51,6 +51,7 @@ class TcScript:
         ports: the ports that are there; None for those that the commands name.
         kernel: whose rules TC and conntrack follow, ``6.1`` or ``6.12``.
         netfilter: the conntrack, if it is to be shared; its kernel is then taken.
+        sysctls: those of netfilter that are not at their default, such as ``{"max": 8}``.
         trace: whether outcomes carry steps.
 
     Raises:
@@ -66,12 +67,15 @@ class TcScript:
         *,
         kernel: str = "6.1",
         netfilter: Netfilter | None = None,
+        sysctls: Mapping[str, int] | None = None,
         trace: bool = False,
         file: str | None = None,
     ) -> None:
         commands = list(read_rules(text, file=file))
         known = _ports_named(commands) if ports is None else frozenset(ports)
-        self.netfilter = netfilter if netfilter is not None else Netfilter(kernel=kernel)
+        if netfilter is None:
+            netfilter = Netfilter(kernel, None, **(sysctls or {}))
+        self.netfilter = netfilter
         self.tc = TcIngress(known, self.netfilter)
         self.trace = trace
         self.now = 0.0
