@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,9 @@ from ovsct.compare.cause import Cause
 from ovsct.compare.scenario import read_scenario
 from ovsct.compare.verify import Verifier
 from ovsct.compare.verify_kernel import KernelVerifier
+from ovsct.compare.verify_kernel_ovs import KernelOvsVerifier
+from ovsct.errors import InputError
+from ovsct.oracle.kernel.cache import OracleMissing
 
 FOLDER = Path(__file__).parents[2] / "topologies"
 FILES = sorted(FOLDER.rglob("*.yaml"))
@@ -114,6 +118,42 @@ def test_the_tc_script_does_what_a_real_kernel_does(kernel: KernelVerifier, file
         title=scenario.title,
     )  # fmt: skip
     verdict = kernel.run(case)
+    told = "\n".join(verdict.difference.lines()) if verdict.difference else ""
+    assert verdict.difference is None, told
+    assert verdict.left_out is None
+
+
+# A day and an hour are many turns of the guest's vswitchd, even if no time passes outside.
+TOO_LONG = "side-by-side/18-idle-tcp"
+
+
+@pytest.fixture(scope="module", params=["ovs-kernel", "tc"])
+def in_kernel(request: pytest.FixtureRequest) -> Iterator[tuple[str, KernelOvsVerifier]]:
+    """Open vSwitch over a real kernel's datapath, and over its TC."""
+    try:
+        verifier = KernelOvsVerifier("uml:6.1", hw_offload=request.param == "tc")
+    except (OracleMissing, InputError) as error:
+        pytest.skip(f"no user-mode kernel 6.1 with Open vSwitch: {error}")
+    with verifier:
+        yield request.param, verifier
+
+
+@pytest.mark.real_kernel
+@pytest.mark.real_ovs
+@pytest.mark.parametrize("file", [file for file in FILES if _judged(file)], ids=named)
+def test_the_kernel_lanes_do_what_open_vswitch_does_over_a_real_kernel(
+    in_kernel: tuple[str, KernelOvsVerifier], file: Path
+) -> None:
+    lane, verifier = in_kernel
+    scenario = READ[file]
+    if lane not in scenario.lanes or scenario.bridges or named(file) == TOO_LONG:
+        pytest.skip(f"nothing to ask about {lane} (docs/verify.md)")
+    options = scenario.setup.options.get("ovs-kernel", {})
+    case = replace(
+        from_scenario(scenario, str(file)),
+        ports=verifier.ports, fragments=str(options.get("frag_mode", "normal")),
+    )  # fmt: skip
+    verdict = verifier.run(case)
     told = "\n".join(verdict.difference.lines()) if verdict.difference else ""
     assert verdict.difference is None, told
     assert verdict.left_out is None

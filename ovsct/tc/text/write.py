@@ -106,17 +106,19 @@ def _ct(action: act.Ct) -> str:
     if track.label is not None:
         words.append(f"label {label_text(*track.label)}")
     if track.nat is not None:
+        if track.nat.kind is not NatKind.RESTORE and not track.nat.family:
+            raise OvsctError("tc has no word for a nat without an address")
         # tc takes no bare "nat" as the last word, nor an index behind its verdict.
         words.insert(1 if track.nat.kind is NatKind.RESTORE else len(words), nat_text(track.nat))
     return " ".join(words) + _tail(action.control, PIPE)
 
 
 def nat_text(nat: Nat) -> str:
-    """The nat argument of ct."""
+    """The nat argument of ct, as ``tc`` prints it; it takes none without an address."""
     if nat.kind is NatKind.RESTORE:
         return "nat"
     if not nat.family:
-        raise OvsctError("tc has no word for a nat without an address")
+        return f"nat {nat.kind.value}"
     make = IPv4Address if nat.family == 4 else IPv6Address
     text = f"nat {nat.kind.value} addr {make(nat.addr_min)}"
     if nat.addr_max != nat.addr_min:
