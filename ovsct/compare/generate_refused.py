@@ -52,7 +52,7 @@ _MATCHES: Final = (
     "ip,nw_ttl=256", "ip,nw_frag=often", "ip,ip_frag=first", "tcp,nw_frag=later,tp_dst=80",
     "arp,arp_op=70000", "icmp,icmp_type=300", "icmp,tp_dst=3", "icmp6,nd_target=fc00::1",
     "icmp6,icmp_type=135,nd_tll=02:00:00:00:00:01", "icmp6,icmp_type=136,icmp_code=0,nd_sll=::",
-    "mpls,ip", "mpls,nw_src=1.2.3.4", "mpls_label=5", "ipv6,ipv6_label=0x100000", "reg99=1",
+    "mpls,ip", "mpls,nw_src=1.2.3.4", "mpls_label=5", "reg99=1",
     "reg0=0x100000000", "xreg8=1", "xxreg4=1", "metadata=1/", "conj_id=x", "conj_id=1/1",
     "table=255", "table=300", "table=x", "priority=65536", "priority=x", "idle_timeout=70000",
     "cookie=1/2", "cookie=x", "importance=70000", "out_port=1", "out_group=1", "check_overlap=1",
@@ -60,7 +60,7 @@ _MATCHES: Final = (
     "tcp,tp_src=0x50/0x10000", "sctp_dst=80", "udp,tcp_dst=80", "arp,nw_proto=6",
     "ip6", "foo", "foo=1", "tcp6,nw_src=10.0.0.1", "rarp,arp_spa=10.0.0.1", "ip,arp_tpa=10.0.0.1",
     "dl_vlan=5,dl_vlan=6", "ip,nw_src=1.1.1.1,nw_src=2.2.2.2", "packet_type=(1,0x800)", "eth",
-    "packet_type=(0,0)", "ip,ipv6_dst=::1", "nsh_spi=1", "tun_gbp_id=1", "tun_metadata0=1",
+    "packet_type=(0,0)", "ip,ipv6_dst=::1", "nsh_spi=1", "tun_gbp_id=1",
     "ct_mark=1/1/1", "ct_tp_src=5", "skb_priority=1", "=1", "ip=", "tcp_dst=",
 )  # fmt: skip
 """Words of a match that cannot be, or only beside the right others."""
@@ -134,7 +134,7 @@ _ACTIONS: Final = (
     "bundle_load(eth_src,0,hrw,ofport,reg0[0..7],members:1)",
     "bundle(eth_src,0,hrw,ofport,slaves:1)",
     "bundle_load(eth_src,0,hrw,ofport,tcp_dst[],members:1)", "set_tunnel:x", "set_tunnel64:x",
-    "set_tunnel:4294967296", "delete_field:reg0", "delete_field:tun_metadata0", "delete_field:foo",
+    "set_tunnel:4294967296", "delete_field:reg0", "delete_field:foo",
     "encap(foo)", "decap(", "dec_nsh_ttl", "nat", "nat(src=1.2.3.4)", "output:1,,output:2",
     "output:1 output:2", "(output:1)", "output:1)", "all:1", "set_eth_src:foo",
     "set_nw_src:1.2.3.4",

@@ -26,7 +26,7 @@ from ovsct.oracle.real_ovs import Options, RealOvs
 
 TAKEN: Final = "taken"
 TEXT: Final = "refused in words"
-_NAME: Final = re.compile(r"\bOFP[A-Z0-9]+_[A-Z0-9_]+\b")
+_NAME: Final = re.compile(r"\b(?:OFP|NX)[A-Z0-9]+C_[A-Z0-9_]+\b")
 _NOT_MODELLED: Final = re.compile(r"not modelled|not supported|is not there")
 
 

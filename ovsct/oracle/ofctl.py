@@ -25,10 +25,10 @@ _METER_VERSIONS: Final = ("-O", "OpenFlow13,OpenFlow15")
 _NO_COMMON_VERSION: Final = "usable flow formats"
 """In both of ovs-ofctl's messages about flows that no version asked for can carry."""
 
-_PARSE_ERROR = re.compile(r"^ovs-ofctl: (?:-|[^:\s]+):(?P<line>\d+): (?P<text>.*)$", re.M | re.S)
-_SWITCH_ERROR = re.compile(r"^(?:Error |OFPT_ERROR .*: )(?P<name>OFP\w+)", re.M)
+_PARSE_ERROR = re.compile(r"^ovs-ofctl: (?:-|<stdin>):(?P<line>\d+): (?P<text>.*)$", re.M | re.S)
+_SWITCH_ERROR = re.compile(r"^(?:Error |OFPT_ERROR .*: )(?P<name>(?:OFP|NX)[A-Z0-9]+C_\w+)", re.M)
 _LOG_LINE = re.compile(r"^\d{4}-\d\d-\d\dT[^|]*\|\d+\|.*\n", re.M)
-_ERROR_NAME = re.compile(r"\bOFP[A-Z0-9]+_[A-Z0-9_]+\b")
+_ERROR_NAME = re.compile(r"\b(?:OFP|NX)[A-Z0-9]+C_[A-Z0-9_]+\b")
 
 
 class Refused(InputError):

@@ -118,7 +118,7 @@ def _bundle(reader: Reader, item: Item, load: bool) -> Action:
     words.one_of("type of members", ("ofport",))
     dst = words.target("destination") if load else None
     if dst is not None and dst.width < 16:
-        raise wrong("a port number needs 16 bits (OFPBAC_BAD_ARGUMENT)", item)
+        reader.late.append(wrong("a port number needs 16 bits (OFPBAC_BAD_ARGUMENT)", item))
     found = list(_MEMBER.finditer(reader.text, cut.end(), item.value_end))
     if len(found) > _MAX_MEMBERS:
         raise wrong(f"a bundle has up to {_MAX_MEMBERS} members", item)
