@@ -367,7 +367,9 @@ def _egress(dice: Dice) -> list[str]:
                 "drop", "pass", "pass", "vlan push id 9 pipe", "mirred egress redirect dev p4",
                 "pedit ex munge ip ttl set 9 pipe action csum ip pipe", "ct zone 1 pipe",
                 "skbedit mark 3 pipe", "mirred egress mirror dev p4 pipe",
-                "mirred ingress redirect dev p4", "police mtu 80 conform-exceed drop/pipe",
+                # Port 4 sends to port 3: from there the way back would be a loop.
+                "mirred ingress redirect dev p4" if port == 2 else "pass",
+                "police mtu 80 conform-exceed drop/pipe",
                 "vlan pop pipe", "tunnel_key unset pipe",
             ))  # fmt: skip
             commands.append(f"{where} {match} action {deed}".replace("flower  ", "flower "))

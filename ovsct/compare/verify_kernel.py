@@ -205,7 +205,7 @@ class _Run:
 
 
 _FILTER: Final = re.compile(
-    r"^filter (?:parent \S+ )?(?:block \d+ )?(?:protocol \S+ )?pref (\d+) \S+"
+    r"^filter (?:parent \S+ |ingress |egress )?(?:block \d+ )?(?:protocol \S+ )?pref (\d+) \S+"
     r" (?:chain (\d+) )?handle (\S+)"
 )
 _SENT: Final = re.compile(r"^\s*Sent (\d+) bytes (\d+) pkt \(dropped (\d+), overlimits (\d+)")

@@ -47,7 +47,7 @@ class TcScript:
     Args:
         text: ``tc`` commands, one a line, or what ``tc filter show`` or ``tc -j filter show``
             print (:mod:`ovsct.tc.text.forms`); device ``p<n>`` is port n. If none of them adds a
-            qdisc, every port has one.
+            qdisc, every port has one (``ingress``).
         ports: the ports that are there; None for those that the commands name.
         kernel: whose rules TC and conntrack follow, ``6.1`` or ``6.12``.
         netfilter: the conntrack, if it is to be shared; its kernel is then taken.
@@ -175,7 +175,7 @@ class _Loader:
         self._tc = tc
         self._file = file
         implied = not any(isinstance(command, QdiscCommand) for command in commands)
-        self._qdiscs = dict.fromkeys(tc.ports, "clsact") if implied else {}
+        self._qdiscs = dict.fromkeys(tc.ports, "ingress") if implied else {}
 
     def run(self, commands: Iterable[Command]) -> None:
         for command in commands:
@@ -229,11 +229,9 @@ class _Loader:
                 "Parent Qdisc doesn't exists", token=f"p{entry.port}",
                 hint=f"put `tc qdisc add dev p{entry.port} ingress` before it",
             )  # fmt: skip
-        if entry.egress and self._qdiscs[entry.port] != "clsact":
-            raise InputError(
-                "the qdisc ingress has no filters at egress (EINVAL)", token=f"p{entry.port}",
-                hint=f"`tc qdisc add dev p{entry.port} clsact` has both",
-            )  # fmt: skip
+        if entry.egress and self._qdiscs[entry.port] == "ingress":
+            # That qdisc has one block, whatever a filter says of where it goes.
+            entry = replace(entry, egress=False)
         if command.verb is Verb.ADD:
             self._tc.add(entry)
         elif command.verb is Verb.REPLACE:

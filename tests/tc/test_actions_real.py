@@ -197,6 +197,11 @@ CASES = {
         "qdisc add dev p1 ingress_block 5 ingress",
         "filter add dev p1 ingress prio 1 protocol ip flower action drop",
     ),
+    "with the qdisc ingress there is one hook, whatever a filter says": case(
+        "qdisc add dev p1 ingress", "qdisc add dev p2 ingress",
+        f"filter add dev p1 egress prio 1 protocol ip flower {OUT}",
+        "filter add dev p2 egress prio 1 protocol ip flower action drop",
+    ),
     "filters on the way out": case(
         *clsact(
             f"{ON} 1 protocol ip flower {OUT}",

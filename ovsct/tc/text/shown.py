@@ -108,7 +108,7 @@ def _munge(
 # -- text ------------------------------------------------------------------------------------------
 
 _HEAD: Final = re.compile(
-    r"^filter (?:parent \S+ )?(?:block (?P<block>\d+) )?protocol (?P<protocol>\S+)"
+    r"^filter (?:parent \S+ |ingress |egress )?(?:block (?P<block>\d+) )?protocol (?P<protocol>\S+)"
     r" pref (?P<pref>\d+) (?P<kind>\S+)(?: chain (?P<chain>\d+))?"
     r"(?: handle (?P<handle>\S+))?(?P<rest>.*)$"
 )
