@@ -8,6 +8,7 @@ from typing import Final
 
 from ovsct import __version__
 from ovsct.agent.clock import Clock
+from ovsct.agent.ct_commands import CtCommands
 from ovsct.agent.model import ModelBridge
 from ovsct.agent.trace_text import trace, trace_packet_out
 from ovsct.agent.unixctl import Command, list_commands
@@ -37,13 +38,14 @@ class Commands:
         self._clock = clock
         self._leave = leave
         self.table: dict[str, Command] = {
+            **CtCommands(self._model).table,
             "dpctl/dump-conntrack": Command("[-m] [-s] [dp] [zone=zone]", 0, 4, self._dump_ct),
-            "dpctl/dump-flows": Command("[-m] [--names | --no-names] [dp]", 0, 6, self._dump),
+            "dpctl/dump-flows": Command("[--no-names] [dp]", 0, 6, self._dump),
             "dpctl/flush-conntrack": Command(
                 "[dp] [zone=N] [ct-orig-tuple] [ct-reply-tuple]", 0, 4, self._flush_ct
             ),
             "dpif/dump-flows": Command(
-                "[-m] [--names | --no-names] bridge", 1, _MOST, self._dump_bridge
+                "[--no-names] bridge", 1, _MOST, self._dump_bridge
             ),
             "exit": Command("[--cleanup]", 0, 1, self._exit),
             "fdb/flush": Command("[bridge]", 0, 1, self._fdb_flush),
@@ -52,6 +54,7 @@ class Commands:
             "netdev-dummy/receive": Command(
                 "name [--qid queue_id] packet...", 2, 1 << 16, self._receive
             ),
+            "ofproto/list": Command("", 0, 0, self._list),
             "ofproto/trace": Command(
                 "{[dp_name] odp_flow | bridge br_flow} [OPTIONS...] [-generate|packet]",
                 1, _MOST, self._trace,
@@ -78,7 +81,7 @@ class Commands:
     @staticmethod
     def _named(arguments: Sequence[str]) -> list[str]:
         for argument in arguments:
-            if argument.startswith("-") and argument not in ("-m", "--names", "--no-names"):
+            if argument.startswith("-") and argument != "--no-names":
                 raise OvsctError(f"{argument}: not supported here")
         return [argument for argument in arguments if not argument.startswith("-")]
 
@@ -167,6 +170,9 @@ class Commands:
         for model in [self._bridge(name) for name in arguments] or self._models.values():
             model.forget_addresses()
         return "table successfully flushed\n"
+
+    def _list(self, _: Sequence[str]) -> str:
+        return "".join(f"{name}\n" for name in self._models)
 
     def _trace(self, arguments: Sequence[str]) -> str:
         self._alone()

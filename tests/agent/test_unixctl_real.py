@@ -205,3 +205,60 @@ def test_packet_out_leaves_by_the_port(real: Real, model: Modelled) -> None:
 def test_sockets_are_private(model: Modelled) -> None:
     for path in (model.openflow, model.control, model.openflow.with_name("p1.sock")):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+CT_COMMANDS = """\
+ct-get-nconns
+ct-get-maxconns
+ct-set-maxconns 100
+ct-get-maxconns dummy@ovs-dummy
+ct-set-maxconns x
+ct-set-maxconns
+ct-set-maxconns 5x
+ct-get-maxconns nodp
+ct-get-limits
+ct-get-limits zone=7
+ct-set-limits default=5 zone=1,limit=3 zone=2,limit=0
+ct-set-limits zone=9,limit=2 default=8
+ct-set-limits zone=9
+ct-set-limits zone=9,limit=x
+ct-set-limits zone=9,limit=
+ct-set-limits zone=9,limit=1,more=2
+ct-set-limits default=x
+ct-set-limits
+ct-get-limits
+ct-get-limits zone=1,2,7
+ct-get-limits zone=x
+ct-get-limits zones
+ct-del-limits zone=1
+ct-del-limits zone=99
+ct-del-limits dummy@ovs-dummy zone=2
+ct-del-limits
+ct-del-limits zone=x
+ct-get-limits dummy@ovs-dummy
+ct-stats-show
+ct-stats-show zone=3
+ct-stats-show zone=4
+ct-stats-show dummy@ovs-dummy zone=3
+ct-get-nconns dummy@ovs-dummy
+ct-get-nconns ovs-dummy
+flush-conntrack
+ct-get-nconns
+ct-set-maxconns 3000000
+"""
+
+
+def _dpctl(switch: Switch, line: str) -> list[str]:
+    """The lines of an answer, in no order: zones come as a hash table has them."""
+    lines = switch.appctl(*f"dpctl/{line}".split(" ")).splitlines()
+    return sorted(each for each in lines if "server returned an error" not in each)
+
+
+def test_conntrack_limits_and_counts_likewise(real: Real, model: Modelled) -> None:
+    said = []
+    for switch in (real, model):
+        for length in range(3):
+            switch.receive(2, TCP + bytes(length))
+        said.append([(line, _dpctl(switch, line)) for line in CT_COMMANDS.splitlines()])
+    assert said[1] == said[0]
+    assert ("ct-stats-show zone=3", ["    Total: 1", "  TCP: 1", "Connections Stats:"]) in said[0]
