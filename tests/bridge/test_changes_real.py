@@ -56,6 +56,7 @@ def test_a_link_goes_down_and_comes_back(real_ovs: RealOvs, action: str) -> None
             real_ovs.ctl("netdev-dummy/set-admin-state", f"p{port}", "up" if up else "down")
             now += 2.0
             real_ovs.advance(now)
+            real_ovs.settle()  # its threads follow in their own time
             for frame in frames:
                 now += 0.1
                 mine = comparable(model.receive(Arrival(now, 1, frame))).out
