@@ -67,8 +67,8 @@ REASONS: Final[dict[Excluded, str]] = {
         " without side effects, for which no limit is ever reached."
     ),
     Excluded.TUNNELS: (
-        "No port is a tunnel: tunnel fields other than tun_id, tun_src and tun_dst are neither"
-        " matched nor set."
+        "No port is a tunnel: its fields are those that flows set. OpenFlow cannot match on tun_ttl"
+        " and tun_tos."
     ),
     Excluded.RECIRC_FIELDS: (
         "recirc_id, dp_hash and packet_type are not matched on: ids are compared by structure"
@@ -85,12 +85,7 @@ REASONS: Final[dict[Excluded, str]] = {
 
 FIELDS: Final[dict[str, Excluded]] = {
     **dict.fromkeys(("dp_hash", "recirc_id", "packet_type"), Excluded.RECIRC_FIELDS),
-    **dict.fromkeys(
-        ("tun_flags", "tun_ttl", "tun_tos", "tun_gbp_id", "tun_gbp_flags", "tun_erspan_ver",
-         "tun_erspan_idx", "tun_erspan_dir", "tun_erspan_hwid", "tun_gtpu_flags",
-         "tun_gtpu_msgtype"),
-        Excluded.TUNNELS,
-    ),
+    **dict.fromkeys(("tun_ttl", "tun_tos"), Excluded.TUNNELS),
     **dict.fromkeys(
         (name for name in REGISTRY if name.startswith(("nsh_", "tun_metadata"))),
         Excluded.TESTED_APART,
