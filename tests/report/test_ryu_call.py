@@ -1,8 +1,12 @@
-"""The Ryu call of a flow mod, run under os-ken: it must make what stands on the wire."""
+"""The Ryu call of a flow mod, run under os-ken and Ryu: it must make what stands on the wire."""
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -77,6 +81,39 @@ def test_makes_the_same_message(line: str) -> None:
     assert decode(made) == decode(message)
     assert _instructions(made) == _instructions(message)
     assert made[:48] == message[:48]
+
+
+_UNDER_RYU = """
+import json, sys
+from ryu.ofproto.ofproto_protocol import ProtocolDesc
+
+class Datapath(ProtocolDesc):
+    def send_msg(self, message):
+        message.xid = 1
+        message.serialize()
+        print(bytes(message.buf).hex())
+
+for code in json.load(sys.stdin):
+    exec(code, {"datapath": Datapath(4)})
+"""
+
+
+def test_makes_the_same_messages_under_ryu() -> None:
+    python = Path(__file__).resolve().parents[2] / ".venv-ryu" / "bin" / "python"
+    if not python.is_file():
+        pytest.skip("there is no .venv-ryu with Ryu: make controller")
+    messages = [_message(line) for line in FLOWS]
+    done = subprocess.run(
+        [python, "-c", _UNDER_RYU],
+        input=json.dumps([ryu_call(message) for message in messages]),
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PATH": os.environ["PATH"]},
+    )
+    made = [bytes.fromhex(line) for line in done.stdout.split()]
+    assert [decode(each) for each in made] == [decode(message) for message in messages]
+    assert list(map(_instructions, made)) == list(map(_instructions, messages))
 
 
 @needs_os_ken
