@@ -22,7 +22,7 @@ _SENT: Final = re.compile(r"^\s*Sent (?P<bytes>\d+) bytes (?P<packets>\d+) pkt \
 _LEFT_OUT: Final = re.compile(
     r"^\s*(index \d+ |ref \d+ |cookie |no_percpu|used_hw_stats|backlog |Action statistics|$)"
 )
-_INDEX: Final = re.compile(r" index \d+ ref .*")
+_INDEX: Final = re.compile(r" index \d+ ref .*|(?<=police) 0x[0-9a-f]+")
 _RESERVED: Final = 3
 """The last of the priorities that have a meaning: 2 is IPv4, 3 IPv6 (OVS: lib/tc.h)."""
 _SENDS: Final = re.compile(

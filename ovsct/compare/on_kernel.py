@@ -21,18 +21,15 @@ _PROTO: Final = SLOTS["nw_proto"]
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """A kind of line that is left out: its name, what it looks like, why, and for which lanes."""
+    """A kind of line that is left out: its name, what it looks like, and why."""
 
     name: str
     lines: re.Pattern[str]
     reason: str
-    lanes: tuple[str, ...] = ("ovs-kernel", "tc")
 
 
-def _left(
-    name: str, lines: str, reason: str, lanes: tuple[str, ...] = ("ovs-kernel", "tc")
-) -> Left:
-    return Left(name, re.compile(lines), reason, lanes)
+def _left(name: str, lines: str, reason: str) -> Left:
+    return Left(name, re.compile(lines), reason)
 
 
 LEFT_OUT: Final = (
@@ -52,11 +49,6 @@ LEFT_OUT: Final = (
     _left(
         "kernel-meter", r"\bmeter[:=]|\bsample\(",
         "Meters of the kernel's datapath have the kernel's clock, and samples are drawn.",
-    ),
-    _left(
-        "kernel-check-pkt-len", r"check_pkt_larger",
-        "vswitchd lowers it to a policer that looks at the MTU; the model's lane refuses it.",
-        ("tc",),
     ),
     _left(
         "kernel-changes", r"\blearn\(|\bfin_timeout|\bnormal\b|_timeout=",
@@ -81,19 +73,18 @@ GRE: Final = "Packets of GRE, where the kernel was built without a tracker for i
 LONG: Final = "Packets that are longer than the MTU of the devices (2000)."
 
 
-def fitted(case: Case, mtu: int, *, gre: bool, lane: str = "ovs-kernel") -> Case:
+def fitted(case: Case, mtu: int, *, gre: bool) -> Case:
     """The case without what a kernel cannot judge.
 
     Args:
         case: a generated one.
         mtu: of the kernel's devices.
         gre: whether the kernel has a tracker for it.
-        lane: that is verified.
     """
     return replace(
         case,
-        flows=tuple(line for line in case.flows if _fits(line, lane)),
-        groups=_with_all(tuple(line for line in case.groups if _fits(line, lane)), case),
+        flows=tuple(line for line in case.flows if _fits(line)),
+        groups=_with_all(tuple(line for line in case.groups if _fits(line)), case),
         meters=(),
         shots=tuple(shot for shot in case.shots if _is_judged(shot, mtu, gre)),
     )
@@ -104,8 +95,8 @@ def reads_twice(frame: bytes) -> bool:
     return kernel_packet(frame, 1).key != parse(frame, 1, VLAN_DEPTH).key
 
 
-def _fits(line: str, lane: str) -> bool:
-    return not any(lane in each.lanes and each.lines.search(line) for each in LEFT_OUT)
+def _fits(line: str) -> bool:
+    return not any(each.lines.search(line) for each in LEFT_OUT)
 
 
 def _with_all(groups: tuple[str, ...], case: Case) -> tuple[str, ...]:

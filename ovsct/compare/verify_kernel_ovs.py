@@ -132,8 +132,7 @@ class KernelOvsVerifier:
 
     def fitted(self, case: Case) -> Case:
         """The case without what this kernel cannot judge."""
-        lane = "tc" if self.hw_offload else "ovs-kernel"
-        return fitted(case, _MTU, gre=self._has_gre, lane=lane)
+        return fitted(case, _MTU, gre=self._has_gre)
 
     def still(self, kind: Kind) -> Callable[[Case], bool]:
         """Whether a case differs in the same kind of thing: what shrinking asks."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ovsct.compare.campaign import BATCH, Batch, Corpus, Plan, campaign, on_dask
+from ovsct.compare.campaign import BATCH, Batch, Corpus, Plan, campaign, here, on_dask
 from ovsct.errors import InputError, OvsctError
 
 PLAN = Plan(seed=1, cases=4 * BATCH + 7)
@@ -80,3 +80,31 @@ def test_without_dask_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(OvsctError, match="pip install"):
         on_dask("tcp://127.0.0.1:1")
+
+
+def test_a_corpus_belongs_to_one_lane_and_kernel(tmp_path: Path) -> None:
+    plan = Plan(1, 5, lane="tc", kernel="6.1")
+    Corpus(tmp_path, plan).take(plan, batch(0))
+    assert Corpus(tmp_path, plan).state.cases == 5
+    for other in (Plan(1, 5, lane="tc", kernel="6.12"), Plan(1, 5, lane="ovs-kernel"), Plan(1, 5)):
+        with pytest.raises(InputError, match=r"lane tc, kernel 6\.1"):
+            Corpus(tmp_path, other)
+
+
+@pytest.mark.real_kernel
+def test_a_kernel_judges_a_campaign_of_rule_sets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = Plan(1, 12, lane="tc-script", kernel="6.1")
+    try:
+        plan.judge().close()
+    except OvsctError as error:
+        pytest.skip(f"no kernel 6.1: {error}")
+    monkeypatch.setattr("ovsct.conntrack.netfilter.core.SEEN_REPLY", 0)
+    corpus = Corpus(tmp_path, plan)
+    list(campaign(plan, corpus, here))
+    assert corpus.state.cases == 12
+    assert corpus.state.found
+    monkeypatch.undo()
+    # What a right model does no longer, does not differ any more.
+    assert Corpus(tmp_path, plan).still_different() == []
