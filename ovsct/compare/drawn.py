@@ -63,6 +63,9 @@ class DrawnPorts:
 
     def choose(self, size: int, why: str) -> int:
         """What :attr:`ovsct.conntrack.netfilter.core.Netfilter.choose` is to answer."""
+        if not why.startswith("nat "):
+            # The number of a datagram that is cut anew, which is not compared.
+            return 0
         self.asked += 1
         source = why == "nat source port"
         for connection in self._new:

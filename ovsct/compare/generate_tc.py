@@ -2,7 +2,7 @@
 
 A case is a :class:`~ovsct.compare.case.Case` whose flows are ``tc`` commands. Ports 1 and 2 have
 chains of filters, port 4 what is redirected to its ingress. Not generated, since a kernel decides
-it by chance: NAT to ranges of addresses or ports, ``random determ`` and ``netrand``, sampling.
+it by chance: NAT to ranges of addresses, ``random determ`` and ``netrand``, sampling.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ _LABELS: Final = ("01", "03/01", "000102030405060708090a0b0c0d0e0f/ff")
 def _nat(dice: Dice, spot: Spot) -> str:
     side = dice.pick(("src", "dst"))
     address = dice.pick(draw.NAT_V6 if spot.inner == "ipv6" else draw.NAT_V4)
-    port = f" port {dice.pick((7000, 80, 1023))}" if dice.chance(0.4) else ""
+    port = f" port {dice.pick((7000, 80, 1023, '7000-7002'))}" if dice.chance(0.4) else ""
     return f" nat {side} addr {address}{port}"
 
 

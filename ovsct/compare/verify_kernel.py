@@ -17,6 +17,7 @@ from typing import Final
 
 from ovsct.compare.case import Case, to_yaml
 from ovsct.compare.chance import GC, expired, offloaded
+from ovsct.compare.drawn import DrawnPorts
 from ovsct.compare.events import Advance
 from ovsct.compare.generate_tc import generate_tc
 from ovsct.compare.shrink import Still, shrink
@@ -144,6 +145,8 @@ class _Run:
         self.model = model
         self.real = verifier.real
         self.verdict = verdict
+        self.drawn = DrawnPorts(model.netfilter)
+        self.before: Sequence[str] = ()
 
     def all(self, happenings: Sequence[Arrival | Wait], played: Sequence[Played]) -> None:
         for number, (happening, real) in enumerate(zip(happenings, played, strict=True), 1):
@@ -154,6 +157,9 @@ class _Run:
     def _one(self, happening: Arrival | Wait, real: Played, number: int) -> bool:
         """Run one happening; False if the case is over."""
         mine: list[Output] = []
+        theirs = conntrack_lines(real.conntrack or ())
+        self.drawn.look(self.before, theirs)
+        self.before = theirs
         try:
             known = offloaded(self.model.netfilter, self.model.connections())
             if expired(self.model.advance(happening.at), known):
@@ -177,7 +183,7 @@ class _Run:
             return self._differ(
                 Kind.OUTPUTS, number, frame_words(mine), frame_words(real.out)
             )
-        model, theirs = conntrack_lines(lines), conntrack_lines(real.conntrack or ())
+        model = conntrack_lines(lines)
         if not same_lines(model, theirs):
             return self._differ(Kind.CONNTRACK, number, model, theirs)
         return True
