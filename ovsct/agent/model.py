@@ -79,8 +79,8 @@ class ModelBridge:
         bridge: which of the lane's bridges it is, the first one by default.
 
     `mates` are the bridges of the lane by name, itself included (see :func:`models_of`).
-    `deliver`, if set, gets every output with the datapath's number of its port; `tell` what
-    controllers may want to know.
+    `deliver`, if set, gets every output with the datapath's number of its port,
+    `arrived` every frame that comes in; `tell` what controllers may want to know.
     `author` says whose message is being obeyed, and its transaction id.
     """
 
@@ -98,6 +98,7 @@ class ModelBridge:
         self.tables = Tables(self.bridge.flow_tables)
         self.options = Options(self.bridge)
         self.deliver: Callable[[int, bytes], None] | None = None
+        self.arrived: Callable[[int, bytes], None] | None = None
         self.tell: Callable[[Told], None] | None = None
         self.wants_misses: Callable[[], bool] = lambda: False
         self.config_flags = 0
@@ -131,6 +132,8 @@ class ModelBridge:
         self._packets_come()
         _, number = self.bridge.backer.entry(port, self.bridge)
         self.ports.came(number, frame)
+        if self.arrived is not None:
+            self.arrived(port, frame)
         self.datapath.punts.clear()
         try:
             outcome = self.lane.receive(Arrival(self.now, port, frame))

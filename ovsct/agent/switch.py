@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from ovsct.agent import unixctl
+from ovsct.agent.captures import Captures, Replayed
 from ovsct.agent.clock import Clock
 from ovsct.agent.commands import Commands
 from ovsct.agent.connection import Connection
@@ -48,6 +49,14 @@ class Sockets:
     ports: Path | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Captured:
+    """The folder for captures of the ports, and the frames that come in from the start."""
+
+    folder: Path | None = None
+    replayed: Sequence[Replayed] = ()
+
+
 class Switch:
     """A lane behind sockets; each of its bridges has connections of its own.
 
@@ -55,9 +64,16 @@ class Switch:
         lane: what forwards.
         sockets: where it is to be reached.
         clock: its time.
+        captured: what is written to captures, and what comes in from them.
     """
 
-    def __init__(self, lane: OvsLane, sockets: Sockets, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        lane: OvsLane,
+        sockets: Sockets,
+        clock: Clock | None = None,
+        captured: Captured | None = None,
+    ) -> None:
         self.clock = clock or Clock()
         self.models = models_of(lane, self.clock.now())
         self.model = self.models[0]
@@ -67,6 +83,8 @@ class Switch:
         self._tasks: set[asyncio.Task[None]] = set()
         self._ended = asyncio.Event()
         self._streams: PortStreams | None = None
+        self._captured = captured or Captured()
+        self._captures: Captures | None = None
         for model in self.models:
             self._connections[model] = set()
             model.tell = partial(self._tell, model)
@@ -85,11 +103,17 @@ class Switch:
         asyncio.get_running_loop().call_later(0.05, self._ended.set)
 
     async def _start(self) -> None:
+        ports = self.model.bridge.backer.ports
+        if self._captured.folder is not None:
+            self._captures = Captures(self._captured.folder, ports, self.clock.now)
         if self._sockets.ports is not None:
             self._streams = PortStreams(self._sockets.ports, self._frame)
-            for model in self.models:
-                model.deliver = self._streams.send
-            await self._streams.start(self.model.bridge.backer.ports)
+            await self._streams.start(ports)
+        for model in self.models:
+            if self._captures is not None:
+                model.arrived = self._captures.came
+            if self._captures is not None or self._streams is not None:
+                model.deliver = self._deliver
         if self._sockets.unixctl is not None:
             commands = Commands(self.models, self.clock, self.leave).table
 
@@ -107,6 +131,8 @@ class Switch:
             else:
                 self._spawn(self._reach(model, place))
         self._spawn(self._tick())
+        if self._captured.replayed:
+            self._spawn(self._replay())
 
     def _places(self) -> Iterator[tuple[ModelBridge, Place]]:
         for place in self._sockets.openflow:
@@ -130,6 +156,8 @@ class Switch:
                 connection.close()
         if self._streams is not None:
             self._streams.close()
+        if self._captures is not None:
+            self._captures.close()
         for path in (*(place.path for _, place in self._places() if place.listen),
                      self._sockets.unixctl):  # fmt: skip
             if path is not None:
@@ -157,6 +185,20 @@ class Switch:
             bridge, _ = self.model.bridge.backer.entry(port, self.model.bridge)
             self.model.mates[bridge.name].receive(port, frame)
             self._tell_changes()
+
+    def _deliver(self, port: int, frame: bytes) -> None:
+        if self._captures is not None:
+            self._captures.went(port, frame)
+        if self._streams is not None:
+            self._streams.send(port, frame)
+
+    async def _replay(self) -> None:
+        """Have the frames of captures come in, as far apart as they were captured."""
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        for each in self._captured.replayed:
+            await asyncio.sleep(begun + each.at - loop.time())
+            self._frame(each.port, each.frame)
 
     # -- OpenFlow ------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from ovsct.lanes.make import Setup, Text, make
 
 if TYPE_CHECKING:
     from ovsct.agent.sockets import Place
-    from ovsct.agent.switch import Sockets
+    from ovsct.agent.switch import Captured, Sockets
     from ovsct.lanes.ovs import OvsLane
 
 
@@ -57,6 +57,15 @@ if TYPE_CHECKING:
     "--dummy-ports", metavar="DIR",
     help="Frames go in and out through DIR/p1.sock, DIR/p2.sock ..., each behind its length.",
 )  # fmt: skip
+@click.option(
+    "--pcap-out", metavar="DIR",
+    help="What comes in and goes out, in DIR/p1-rx.pcap, DIR/p1-tx.pcap, DIR/p2-rx.pcap ...",
+)  # fmt: skip
+@click.option(
+    "--pcap-in", multiple=True, metavar="PORT=FILE",
+    help="The frames of a capture come in on a port (p1=FILE) from the start, as far apart as they"
+    " were captured. May be given more than once.",
+)  # fmt: skip
 def switch(
     *,
     topology: str | None,
@@ -70,13 +79,16 @@ def switch(
     management: str | None,
     unixctl: str | None,
     dummy_ports: str | None,
+    pcap_out: str | None,
+    pcap_in: tuple[str, ...],
 ) -> None:
     """Run a modelled bridge, or several, as a switch (docs/switch.md).
 
     It starts with no flows (fail-mode secure) unless --flows names some, and ends on Ctrl-C,
     SIGTERM, or ovs-appctl exit. Unix sockets are private to the user who started it.
     """
-    from ovsct.agent.switch import Sockets, check_lane
+    from ovsct.agent.captures import read_replayed
+    from ovsct.agent.switch import Captured, Sockets, check_lane
 
     options = {lane: {"flow_tables": flow_tables}} if flow_tables else {}
     if topology is not None:
@@ -103,7 +115,21 @@ def switch(
         unixctl=Path(unixctl) if unixctl is not None else None,
         ports=Path(dummy_ports) if dummy_ports is not None else None,
     )
-    asyncio.run(_run(made, sockets))
+    ports_there = made.bridge.backer.ports
+    captured = Captured(
+        folder=Path(pcap_out) if pcap_out is not None else None,
+        replayed=read_replayed(_port_and_file(text, ports_there) for text in pcap_in),
+    )
+    asyncio.run(_run(made, sockets, captured))
+
+
+def _port_and_file(text: str, ports: Sequence[int]) -> tuple[int, Path]:
+    """``p1=FILE``."""
+    name, equals, path = text.partition("=")
+    number = name.removeprefix("p")
+    if not equals or not path or not number.isdecimal() or int(number) not in ports:
+        raise InputError("no port and file", token=text, expected="PORT=FILE, such as p1=in.pcap")
+    return int(number), Path(path)
 
 
 def _places(
@@ -127,10 +153,10 @@ def _places(
     return places
 
 
-async def _run(lane: OvsLane, sockets: Sockets) -> None:
+async def _run(lane: OvsLane, sockets: Sockets, captured: Captured) -> None:
     from ovsct.agent.switch import Switch
 
-    running = Switch(lane, sockets)
+    running = Switch(lane, sockets, captured=captured)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, running.leave)
