@@ -38,7 +38,8 @@ MAX_EXAMPLES: Final = 5
 )
 @click.option(
     "--kernel", metavar="K",
-    help="Against real-kernel: 6.1, 6.12, uml:V, qemu:V or a path. Default: the first found.",
+    help="Against real-kernel: 6.1, 6.12, uml:V, qemu:V, a path, or netns for the host's own, which"
+    " takes root. Default: the first found.",
 )  # fmt: skip
 @click.option(
     "--refusals", is_flag=True,

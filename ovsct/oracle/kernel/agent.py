@@ -472,24 +472,30 @@ def _load_modules() -> None:
 
 
 _SYS_FINIT_MODULE = 313
+_STDIN = 0
+_IN_NAMESPACE = sys.argv[1:] == ["--netns"]
+"""Whether this is a process of a host, in a network namespace of its own, and no guest's init."""
 _HZ_UML, _HZ_DEBIAN = 100, 250
 """Ticks a second, by how these kernels are configured."""
 
 
 class Lines:
-    """A line of requests and answers: never sleeps while it waits."""
+    """A line of requests and answers: never sleeps while it waits, if it is a guest's."""
 
-    def __init__(self, path: str) -> None:
-        self.fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_NOCTTY)
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
         self._rest = b""
 
     def read(self) -> str:
         """The next line."""
         while b"\n" not in self._rest:
             try:
-                self._rest += os.read(self.fd, 1 << 16)
+                data = os.read(self.fd, 1 << 16)
             except BlockingIOError:
                 continue
+            if not data and self.fd == _STDIN:
+                return "exit"  # who asks is gone
+            self._rest += data
         line, _, self._rest = self._rest.partition(b"\n")
         return line.decode()
 
@@ -503,14 +509,20 @@ class Lines:
                 continue
 
 
+def _open(path: str) -> int:
+    return os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_NOCTTY)
+
+
 def _open_lines(uml: bool) -> Lines:
+    if _IN_NAMESPACE:
+        return Lines(_STDIN)
     if not uml:
         while True:
             for name in os.listdir("/dev"):
                 if name.startswith("vport"):
-                    return Lines(f"/dev/{name}")
+                    return Lines(_open(f"/dev/{name}"))
             time.sleep(0.01)
-    lines = Lines("/dev/tty1")
+    lines = Lines(_open("/dev/tty1"))
     raw = termios.tcgetattr(lines.fd)
     raw[0] = raw[1] = raw[3] = 0
     raw[6][termios.VMIN], raw[6][termios.VTIME] = 1, 0
@@ -529,7 +541,7 @@ def _answer(requests: dict[str, Any], text: str) -> str:
 
 def serve() -> None:
     """Take requests until one says ``exit``."""
-    uml = "User Mode" in _read("/proc/cpuinfo")
+    uml = not _IN_NAMESPACE and "User Mode" in _read("/proc/cpuinfo")
     if uml:
         where = _read("/proc/cmdline").split("agentdir=")[1].split()[0]
         _mount("none", "/host", "hostfs", where)
@@ -542,7 +554,7 @@ def serve() -> None:
         "clock": agent.clock, "program": program, "write_file": write_file, "sleep": sleep,
         "has_sysctl": has_sysctl,
     }  # fmt: skip
-    if Path(_OVS_PART).exists():
+    if not _IN_NAMESPACE and Path(_OVS_PART).exists():
         sys.path.append(str(Path(_OVS_PART).parent))
         requests |= import_module("agent_ovs").Ovs(agent).requests()
     lines.write("ready " + os.uname().release)
@@ -558,7 +570,14 @@ def serve() -> None:
 
 
 def main() -> None:
-    """Mount, load modules, serve, and switch the machine off whatever happens."""
+    """Mount, load modules, serve, and switch the machine off whatever happens.
+
+    In a namespace of a host only serve.
+    """
+    if _IN_NAMESPACE:
+        _write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1")
+        serve()
+        return
     try:
         os.environ["PATH"] = "/sbin:/usr/sbin:/bin:/usr/bin"
         for source, where, kind in (

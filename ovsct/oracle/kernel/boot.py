@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ovsct.errors import InputError
 from ovsct.oracle.kernel.guest import Guest
 from ovsct.oracle.kernel.image import build_image
 from ovsct.oracle.kernel.kernels import Kernel, Kind
@@ -16,7 +17,17 @@ def boot(kernel: Kernel, *, with_ovs: bool = False) -> Guest:
     Raises:
         OracleMissing: a program or package that it needs is not here.
         GuestDied: it did not come up.
+        InputError: Open vSwitch is asked for on the host's own kernel.
     """
+    if kernel.kind is Kind.NETNS:
+        if with_ovs:
+            raise InputError(
+                "Open vSwitch does not run on the host's own kernel here", token=str(kernel),
+                hint="use a user-mode kernel or QEMU",
+            )  # fmt: skip
+        from ovsct.oracle.kernel.netns import Netns
+
+        return Netns()
     if kernel.kind is Kind.UML:
         from ovsct.oracle.kernel.uml import Uml
 

@@ -24,6 +24,8 @@ class Kind(StrEnum):
 
     UML = "uml"
     QEMU = "qemu"
+    NETNS = "netns"
+    """The host's own, in a network namespace: only when asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,8 @@ def choose(wanted: str | None = None) -> Kernel:
 
     Args:
         wanted: a series or version (``6.1``), with ``uml:`` or ``qemu:`` before it if that matters;
-            the path of a user-mode kernel; or None for the first that is there.
+            the path of a user-mode kernel; ``netns`` for the host's own; or None for the first
+            that is there.
 
     Raises:
         InputError: none of those that are here is meant.
@@ -100,6 +103,8 @@ def choose(wanted: str | None = None) -> Kernel:
         if not (path.is_file() and os.access(path, os.X_OK)):
             raise InputError("no such kernel", token=wanted)
         return Kernel(Kind.UML, _version(path), path)
+    if wanted == Kind.NETNS:
+        return Kernel(Kind.NETNS, os.uname().release)
     found = kernels()
     if not found:
         raise OracleMissing(
