@@ -202,6 +202,13 @@ qdisc clsact ffff: dev p3 parent ffff:fff1
         assert again.lowered(form) == listing
 
 
+def test_a_listing_can_be_indented() -> None:
+    listing = TcScript(WORDS, PORTS).lowered("tc-show")
+    assert TcScript("\n".join(f"    {line}" for line in listing), PORTS).lowered("tc-show") == (
+        TcScript("\n".join(listing), PORTS).lowered("tc-show")
+    )
+
+
 WRONG: list[tuple[str, str]] = [
     ("filter protocol ip pref 1 flower chain 0", "1: a listing does not say of which device"),
     ('[{"protocol": "ip"}]', "1: a listing does not say of which device"),

@@ -15,6 +15,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from textwrap import dedent
 from typing import Final
 
 from ovsct.errors import InputError
@@ -40,7 +41,8 @@ def read_rules(text: str, *, file: str | None = None) -> Iterator[Command]:
     Raises:
         InputError: naming file, line and word.
     """
-    lines = text.splitlines()
+    # In a scenario the whole of it is indented.
+    lines = dedent(text).splitlines()
     if not any(_HEADING.match(line) for line in lines):
         first = next((line for line in lines if line.strip()), "")
         if first.startswith(("[", "filter protocol ", "filter block ", "filter parent ")):
