@@ -244,6 +244,10 @@ class ModelBridge:
         if message.buffer_id != NO_BUFFER and not message.command.startswith("delete"):
             raise WireError("OFPBRC_BUFFER_UNKNOWN", "nothing is ever buffered")
 
+    def forward_normally(self) -> None:
+        """Add the flow of a bridge that stands alone (OVS bridge_configure_remotes())."""
+        self.flow_mod(FlowMod(priority=0, actions=(of.Output(of.OFPP_NORMAL),)), OF10)
+
     def _flow(self, message: FlowMod, version: int) -> Flow:
         table = 0 if message.table == TABLE_ALL else message.table
         _refuse_hidden(message.match)

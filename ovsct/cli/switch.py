@@ -58,6 +58,12 @@ if TYPE_CHECKING:
     help="Frames go in and out through DIR/p1.sock, DIR/p2.sock ..., each behind its length.",
 )  # fmt: skip
 @click.option(
+    "--fail-mode", type=click.Choice(("secure", "standalone")), default="secure",
+    show_default=True,
+    help="standalone: without a controller to reach, a flow of priority 0 is there that does"
+    " NORMAL.",
+)  # fmt: skip
+@click.option(
     "--pcap-out", metavar="DIR",
     help="What comes in and goes out, in DIR/p1-rx.pcap, DIR/p1-tx.pcap, DIR/p2-rx.pcap ...",
 )  # fmt: skip
@@ -79,12 +85,13 @@ def switch(
     management: str | None,
     unixctl: str | None,
     dummy_ports: str | None,
+    fail_mode: str,
     pcap_out: str | None,
     pcap_in: tuple[str, ...],
 ) -> None:
     """Run a modelled bridge, or several, as a switch (docs/switch.md).
 
-    It starts with no flows (fail-mode secure) unless --flows names some, and ends on Ctrl-C,
+    It starts with no flows unless --flows or --fail-mode standalone says so, and ends on Ctrl-C,
     SIGTERM, or ovs-appctl exit. Unix sockets are private to the user who started it.
     """
     from ovsct.agent.captures import read_replayed
@@ -120,7 +127,20 @@ def switch(
         folder=Path(pcap_out) if pcap_out is not None else None,
         replayed=read_replayed(_port_and_file(text, ports_there) for text in pcap_in),
     )
-    asyncio.run(_run(made, sockets, captured))
+    if fail_mode == "standalone" and (place := _controller(sockets)) is not None:
+        raise InputError(
+            "fail-mode standalone beside a controller is not modelled", token=str(place),
+            expected="--fail-mode secure, or punix: and ptcp: only",
+        )  # fmt: skip
+    asyncio.run(_run(made, sockets, captured, standalone=fail_mode == "standalone"))
+
+
+def _controller(sockets: Sockets) -> Place | None:
+    """A place that the switch reaches out to."""
+    return next(
+        (place for places in sockets.bridges.values() for place in places if not place.listen),
+        None,
+    )
 
 
 def _port_and_file(text: str, ports: Sequence[int]) -> tuple[int, Path]:
@@ -153,10 +173,15 @@ def _places(
     return places
 
 
-async def _run(lane: OvsLane, sockets: Sockets, captured: Captured) -> None:
+async def _run(
+    lane: OvsLane, sockets: Sockets, captured: Captured, *, standalone: bool
+) -> None:
     from ovsct.agent.switch import Switch
 
     running = Switch(lane, sockets, captured=captured)
+    if standalone:
+        for model in running.models:
+            model.forward_normally()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, running.leave)
