@@ -57,6 +57,7 @@ TWICE = """
     table=2,ip,ct_state=+trk+est,actions=output:3
     table=2,priority=9,ip,ct_state=+trk+inv,actions=output:4
 """
+RESET = "p2 tcp 9.9.9.9:80 > 10.0.0.1:4000 R seq 7"
 IN_PIECES = "udp 10.0.0.1:21 > 10.0.1.1:1000 len 4360 frag 1480,1480 piece"
 
 NEIGHBOUR = (
@@ -68,7 +69,7 @@ FOUND = {
     # A RST that ends a connection: the second ct() of the zone looks it up again, for the
     # connection was lost on the way up to vswitchd, and finds none.
     "a reset, and an upcall between two lookups": _case(
-        TWICE, f"p1 {SYN}", "p2 tcp 9.9.9.9:80 > 10.0.0.1:4000 R seq 7"
+        TWICE, f"p1 {SYN}", RESET, f"p1 {SYN}", RESET, f"p1 {SYN}", RESET
     ),
     "what goes up is out last": _case(
         """
@@ -91,14 +92,14 @@ FOUND = {
         """
         ip,ct_state=-trk,actions=ct(table=1)
         table=1,priority=9,ip,ct_state=+trk+new,ct_nw_proto=17,actions=output:3
-        table=1,ip,actions=output:2
+        table=1,priority=1,ip,actions=output:2
         """,
         "p1 tcp 10.0.0.1:1 > 10.0.0.2:2 SF", f"p1 {SYN}", f"p1 {SYN}",
     ),
     "what is not tracked, in TC": _case(
         "ipv6,ct_state=-trk,actions=ct(table=1,zone=7)\n"
         "table=1,priority=9,ct_zone=7,ipv6,pkt_mark=0,actions=output:2\n"
-        "table=1,ipv6,pkt_mark=0,actions=output:3",
+        "table=1,priority=1,ipv6,pkt_mark=0,actions=output:3",
         *[f"p1 hex {NEIGHBOUR}"] * 3,
     ),
     "a packet cut short": _case(
