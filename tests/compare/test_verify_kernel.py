@@ -22,7 +22,7 @@ from ovsct.errors import InputError
 from ovsct.lane import Connection
 from ovsct.oracle.kernel.cache import OracleMissing
 
-CASES = 170
+CASES = 190
 
 
 @pytest.fixture(scope="module", params=["6.1", "6.12"])

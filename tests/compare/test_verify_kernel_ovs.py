@@ -16,7 +16,7 @@ from ovsct.conntrack.netfilter import Netfilter
 from ovsct.errors import InputError
 from tests.judges import Judges
 
-CASES = {"ovs-kernel": 50, "tc": 30}
+CASES = {"ovs-kernel": 40, "tc": 20}
 
 
 @pytest.fixture(
