@@ -12,6 +12,12 @@ from ovsct.lane import Connection, Event, EventKind
 GC: Final = "6.1's gc decides, up to a minute apart, whether an offloaded connection expires"
 LOOK: Final = "a packet came between the end of an idle flow and the look that removes it"
 
+TICK: Final = "a UDP stream is two seconds old within the same tick of the kernel's clock"
+
+_STREAM: Final = (2.0, 2.02)
+"""Seconds from a UDP connection's first packet: in a tick (10 ms) of it the kernel does not count
+it as a stream yet, the model does.
+"""
 _LOOKS: Final = 2200
 """ms: two looks, after which an idle flow is gone whenever its table was made."""
 
@@ -42,3 +48,8 @@ def between_looks(flows: FlowTable, now: float) -> bool:
     """
     ms = now * 1000
     return any(flow.expires - 20 <= ms <= flow.expires + _LOOKS for flow in flows.flows.values())
+
+
+def within_a_tick(now: float, before: Iterable[float]) -> bool:
+    """Whether a UDP stream that began at one of the times `before` becomes one just about `now`."""
+    return any(_STREAM[0] <= now - each <= _STREAM[1] for each in before)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ovsct.compare.case import Case, Shot, from_scenario
+from ovsct.bridge.bridge import Bridge
+from ovsct.compare.case import Case, Shot, frames_of, from_scenario
+from ovsct.compare.chance import between_looks, offloaded, within_a_tick
 from ovsct.compare.drawn import DrawnPorts
 from ovsct.compare.filters import filter_lines
 from ovsct.compare.generate import Profile
@@ -14,6 +16,9 @@ from ovsct.compare.scenario import read_scenario
 from ovsct.compare.verdict import Kind
 from ovsct.conntrack.netfilter import Netfilter
 from ovsct.errors import InputError
+from ovsct.lane import Arrival
+from ovsct.lanes.tc import TcLane
+from ovsct.openflow.text.flow_text import read_flows
 from tests.judges import Judges
 
 CASES = {"ovs-kernel": 40, "tc": 20}
@@ -228,3 +233,25 @@ def test_a_lane_without_a_judge_is_refused() -> None:
         judge_of("ovs-userspace", "6.1")
     with pytest.raises(InputError, match="no such profile"):
         judge_of("tc", "6.1", Profile.WIDE)
+
+
+def test_what_a_kernels_clock_decides_is_known() -> None:
+    assert within_a_tick(3.001, [0.5, 1.0])
+    assert not within_a_tick(3.05, [1.0])
+    assert not within_a_tick(2.99, [1.0])
+    lane = TcLane(
+        Bridge((1, 2), read_flows("ip,actions=ct(table=1)\ntable=1,ip,actions=ct(commit)"))
+    )
+    for number, line in enumerate(
+        ("1 udp 10.0.0.1:1 > 10.0.0.2:2", "2 udp 10.0.0.2:2 > 10.0.0.1:1") * 3
+    ):
+        port, _, text = line.partition(" ")
+        lane.advance(number / 10)
+        lane.receive(Arrival(number / 10, int(port), frames_of(text)[0]))
+    (connection,) = lane.connections()
+    assert offloaded(lane.netfilter, [connection]) == {
+        "proto 17 10.0.0.1:1 > 10.0.0.2:2 zone 0"
+    }
+    assert not between_looks(lane.tc.flows, 20.0)
+    assert between_looks(lane.tc.flows, 31.0)
+    assert not between_looks(lane.tc.flows, 40.0)
