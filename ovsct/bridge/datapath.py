@@ -99,10 +99,12 @@ class Datapath:
         self.tracker = tracker
         self.vlan_limit = vlan_limit
         self.kernel = dialect == "kernel"
-        self.parse: Callable[[bytes, int], Packet] = (
-            kernel_packet if self.kernel else partial(parse, vlan_limit=vlan_limit)
-        )
+        self.parse: Callable[[bytes, int], Packet] = parse
         """The packet that a frame is to this datapath when it comes in on a port."""
+        if self.kernel:
+            self.parse = kernel_packet
+        elif vlan_limit != VLAN_LIMIT:
+            self.parse = partial(parse, vlan_limit=vlan_limit)
         self.bridges = bridge.backer.bridges
         for each in self.bridges:
             each.kernel_queues = each.kernel_masks = self.kernel
@@ -185,7 +187,14 @@ class Datapath:
                 self._send_up(packet, None, run)
                 return
             flow = self._upcall(packet, run)
-        self._serve(packet, flow, run)
+        # As _serve() below, without a call a pass.
+        if run.steps is not None:
+            self._trace(flow, run)
+        if not flow.compiled:
+            run.drop = flow.drop or Drop.ACTIONS
+        for execute, argument in flow.compiled:
+            if execute(packet, argument, run):
+                return
 
     def _serve(self, packet: Packet, flow: odp.Megaflow, run: Run) -> None:
         actions: Compiled = flow.compiled
