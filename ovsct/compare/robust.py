@@ -33,10 +33,12 @@ _TCP, _UDP, _ICMP, _ICMPV6 = 6, 17, 1, 58
 REFUSED: Final = "DCCP tracker is not modelled"
 """What netfilter may say of a packet that happens to be DCCP: it is refused by name."""
 
+# No port near those of the patient's own connections: 6.1 removes a connection that fits what was
+# announced, by right (``ovs_ct_expect_find()``).
 _COMMANDS: Final = (
-    b"PORT 10,0,0,1,19,137\r\n", b"227 Entering Passive Mode (10,0,0,2,19,137)\r\n",
-    b"EPRT |1|10.0.0.1|5001|\r\n", b"EPRT |2|fc00::1|5001|\r\n",
-    b"229 Entering Extended Passive Mode (|||5001|)\r\n", b"229 EXTENDED PASSIVE (|||5001|)\r\n",
+    b"PORT 10,0,0,1,212,49\r\n", b"227 Entering Passive Mode (10,0,0,2,212,49)\r\n",
+    b"EPRT |1|10.0.0.1|54321|\r\n", b"EPRT |2|fc00::1|54321|\r\n",
+    b"229 Entering Extended Passive Mode (|||54321|)\r\n", b"229 EXTENDED PASSIVE (|||54321|)\r\n",
 )  # fmt: skip
 
 
