@@ -47,11 +47,13 @@ class DrawnPorts:
         self._netfilter = netfilter
         netfilter.choose = self.choose
         self._new: list[_Connection] = []
+        self._told: set[tuple[int, bool]] = set()
         self.asked = 0
         """How often a port was drawn."""
 
     def look(self, before: Iterable[str], after: Iterable[str]) -> None:
         """Take down what came about between two dumps of /proc/net/nf_conntrack."""
+        self._told.clear()
         known = set(map(_tuples, before))
         self._new = [
             connection
@@ -68,10 +70,11 @@ class DrawnPorts:
             return 0
         self.asked += 1
         source = why == "nat source port"
-        for connection in self._new:
+        for at, connection in enumerate(self._new):
             offset = connection.offset(source, self._netfilter.searched_from)
-            if offset is not None:
-                self._new.remove(connection)
+            # Of one connection both ports may have been drawn.
+            if offset is not None and (at, source) not in self._told:
+                self._told.add((at, source))
                 return offset % size
         return 0
 

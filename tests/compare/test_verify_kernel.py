@@ -113,6 +113,20 @@ FOUND = {
         ),
         shots=(Shot(0.5, 1, "udp 10.0.0.1:769 > 10.0.0.2:53"),),
     ),
+    "both ports of a connection drawn": Case(
+        flows=(
+            "filter add dev p2 ingress chain 0 prio 1 protocol ip flower ct_state -trk"
+            " action goto chain 1",
+            "filter add dev p2 ingress chain 1 prio 6 protocol ip flower action ct commit zone 0"
+            " nat dst addr 9.9.9.8 port 7000-7002 pipe action goto chain 3",
+            "filter add dev p2 ingress chain 3 prio 6 protocol ip flower action ct commit zone 1"
+            " nat dst addr 10.0.0.9 port 80 reclassify",
+        ),
+        shots=(
+            Shot(1.01, 2, "tcp 192.168.0.5:21 > 10.0.1.1:53 S"),
+            Shot(1.04, 2, "tcp 192.168.0.5:21 > 10.0.1.1:53 A"),
+        ),
+    ),
     "a queue at the receiving end": Case(
         flows=("filter add dev p1 ingress prio 1 flower action skbedit queue_mapping 0 pipe",),
         shots=(Shot(0.5, 1, "udp 10.0.0.1:769 > 10.0.0.2:53"),),
