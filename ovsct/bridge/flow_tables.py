@@ -283,8 +283,13 @@ class FlowTables:
         self._set_clock(effect.rule, clock)
 
     def touch(self, rule: Flow, used: float) -> None:
-        """Packets met `rule` at `used`, as a megaflow has seen."""
+        """Packets met `rule` at `used`, as a megaflow has seen, or what stands in its place now."""
         clock = self.clocks.get(rule)
+        if clock is None:
+            for old, new in self.changes:
+                if old is rule and new is not None:
+                    rule = new
+            clock = self.clocks.get(rule)
         if clock is not None and clock.used is not None and self.holds(rule):
             clock.used = max(clock.used, used)
 
