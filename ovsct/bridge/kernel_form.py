@@ -18,12 +18,16 @@ from typing import Final
 
 from ovsct.packet.fields import CT_TUPLE_MASK, SLOTS
 from ovsct.packet.kernel import VLAN_DEPTH
-from ovsct.packet.packet import METADATA_KEEP, Packet, parse
+from ovsct.packet.packet import ETH_IPV6, METADATA_KEEP, PROTO_ICMPV6, Packet, parse
 
 _CT_PROTO: Final = SLOTS["ct_nw_proto"]
 _TYPE: Final = SLOTS["dl_type"]
 _TCIS: Final = (SLOTS["vlan_tci"], SLOTS["vlan_tci1"])
 _TPIDS: Final = (SLOTS["vlan_tpid"], SLOTS["vlan_tpid1"])
+_IPV6_ICMP: Final = _TYPE.mask | SLOTS["nw_proto"].mask
+_NEIGHBOURS: Final = ETH_IPV6 << _TYPE.shift | PROTO_ICMPV6 << SLOTS["nw_proto"].shift
+_KIND: Final = 0xFF << SLOTS["tp_src"].shift | 0xFF << SLOTS["tp_dst"].shift
+_ND: Final = sum(SLOTS[name].mask for name in ("nd_target", "arp_sha", "arp_tha"))
 _INNER: Final = _TCIS[1].mask
 
 
@@ -35,8 +39,15 @@ def seen(packet: Packet, limit: int) -> int:
 
 
 def told(key: int, mask: int) -> int:
-    """What vswitchd tells of a mask, for a packet whose key is `key`."""
-    return mask if _CT_PROTO.get(key) else mask & ~CT_TUPLE_MASK
+    """What vswitchd tells of a mask, for a packet whose key is `key`.
+
+    Of neighbour discovery nothing, unless ICMPv6 type and code are matched whole.
+    """
+    if not _CT_PROTO.get(key):
+        mask &= ~CT_TUPLE_MASK
+    if key & _IPV6_ICMP == _NEIGHBOURS and mask & _KIND != _KIND:
+        mask &= ~_ND
+    return mask
 
 
 def kernel_mask(key: int, mask: int, limit: int) -> int:

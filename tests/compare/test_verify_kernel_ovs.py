@@ -107,6 +107,11 @@ FOUND = {
         "table=1,priority=1,ipv6,pkt_mark=0,actions=output:3",
         *[f"p1 hex {NEIGHBOUR}"] * 3,
     ),
+    "a neighbour message of another type": _case(
+        "ipv6,ct_state=-trk,actions=ct(table=1)\n"
+        "table=1,icmp6,icmp_type=135,icmp_code=0,nd_target=fc00:0:0:1::1/126,actions=drop",
+        *[f"p1 hex {NEIGHBOUR}"] * 2,
+    ),
     "a packet cut short": _case(
         "ip,nw_dst=10.0.0.0/8,tcp,actions=output:2\nudp6,ipv6_dst=fc00::/16,actions=output:2",
         "p1 hex 0200000000020200000000010800450000320000000040066"
