@@ -122,6 +122,8 @@ def _flow(model: ModelBridge, words: Sequence[str]) -> int:
         for item in items(text, 0, len(text)):
             if not builder.take(item, ports):
                 raise OvsctError(f"Bad openflow flow syntax: {text}: unknown field {item.key}")
+        for error in (*builder.unsayable, *builder.late):
+            raise error
         key = builder.done().value
     except InputError as error:
         raise OvsctError(f"Bad openflow flow syntax: {text}: {error}") from None

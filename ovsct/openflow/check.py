@@ -25,7 +25,7 @@ from ovsct.openflow.prereq import (
     Packet,
     is_ct_valid,
 )
-from ovsct.packet.fields import CT_INV, VLAN_PRESENT, Field
+from ovsct.packet.fields import CT_INV, PRESENT_BIT, VLAN_PRESENT, Field
 from ovsct.packet.packet import ETH_NSH, PT_ETHERTYPE, PT_NSH
 
 PT_UNKNOWN: Final = 0xFFFFFFFF
@@ -264,6 +264,14 @@ def _meter(action: ofp.Meter, _: Packet) -> None:
         raise _refuse(action, "there is no such meter", "OFPMMFC_INVALID_METER")
 
 
+def _delete_field(action: ofp.DeleteField, _: Packet) -> None:
+    if action.field.name not in PRESENT_BIT:
+        raise _refuse(
+            action, "only Geneve options can be deleted", "OFPBAC_BAD_ARGUMENT",
+            "tun_metadata0 to 63",
+        )  # fmt: skip
+
+
 def _goto_table(action: ofp.GotoTable, packet: Packet) -> None:
     if not packet.table < action.table < 255:
         raise _refuse(
@@ -312,6 +320,7 @@ _CHECKS: Final[dict[type[Action], Callable[[Any, Packet], None]]] = {
     ofp.Bundle: _bundle,
     ofp.FinTimeout: _fin_timeout,
     ofp.Meter: _meter,
+    ofp.DeleteField: _delete_field,
     ofp.GotoTable: _goto_table,
 }
 """The actions that a match may forbid; every other is fine anywhere."""

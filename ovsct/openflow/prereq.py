@@ -156,6 +156,9 @@ _TCP_FLAGS: Final = SLOTS["tcp_flags"].mask
 _LABELS: Final = SLOTS["mpls_lse"].mask
 _OF_FIRST: Final = ("tcp_src", "tcp_dst", "tcp_flags")
 
+_NSH: Final = sum({field.mask for field in FIELDS.values() if field.prereq is Prereq.NSH})
+"""Fields that a message says whatever stands before them, and a switch refuses then."""
+
 _CONDITIONAL: Final = (
     _L3 | _L3_ANY | _PROTO | _PORTS | _L3_V6 | _ARP_ADDRESSES | _ND_FIELDS | _TCP_FLAGS | _LABELS
 )
@@ -198,7 +201,7 @@ def normalize(match: Match) -> tuple[Match, tuple[str, ...]]:
     if _PACKET_TYPE.get(value) and mask & _ETHERNET:
         field = next(f.name for f in FIELDS.values() if f.prereq in _OF_ETHERNET and f.mask & mask)
         raise _refuse_field(match, field, "Ethernet packets (OFPBMC_BAD_PREREQ)")
-    if not mask & (_CONDITIONAL | CT_TUPLE_MASK):
+    if not mask & (_CONDITIONAL | CT_TUPLE_MASK | _NSH):
         return match, ()
     packet = Packet.of(match, 0)
     lost = mask & _CONDITIONAL & ~_sayable(packet)
@@ -207,6 +210,9 @@ def normalize(match: Match) -> tuple[Match, tuple[str, ...]]:
         raise _refuse_field(match, field, "packets that are no later fragments (OFPBMC_BAD_PREREQ)")
     if lost & _LABEL and _DL_TYPE.get(value) == ETH_IPV4:
         raise _refuse_field(match, "ipv6_label", "ipv6 (OFPBMC_BAD_PREREQ)")
+    if mask & _NSH and packet.ethertype != ETH_NSH:
+        field = next(f.name for f in FIELDS.values() if f.prereq is Prereq.NSH and f.mask & mask)
+        raise _refuse_field(match, field, "NSH packets: dl_type=0x894f (OFPBMC_BAD_PREREQ)")
     if mask & CT_TUPLE_MASK:
         lost |= _check_ct_tuple(match)
     if not lost:

@@ -250,7 +250,7 @@ def test_a_plain_flow_has_no_warning() -> None:
         ("ip,nw_src=10.0.0.1.2 actions=drop", "f:2:11: this is not an IPv4 address"),
         ("ip actions=ct(table=1,nat", "f:2:14: this parenthesis is never closed"),
         ("tun_metadata0=1,tun_metadata0=2 actions=drop", "f:2:17: tun_metadata0 stands here twice"),
-        ("ip actions=delete_field:reg0", "f:2:25: only Geneve options can be deleted"),
+        ("ip actions=delete_field:reg0", "f:2:12: only Geneve options can be deleted"),
         ("ip actions=dec_nsh_ttl", "f:2:12: this does not fit the match, which decap and dec"),
         ("ip actions=encap(gre)", "f:2:18: encap has no such argument: 'gre' (expected ethernet"),
         ("ip actions=encap(nsh(md_type=3))", "f:2:30: this type of metadata is too large"),

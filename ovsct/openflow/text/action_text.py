@@ -40,7 +40,6 @@ from ovsct.openflow.text.names import BY_NAME, BY_WIRE_NAME
 from ovsct.openflow.text.nat_text import read_nat
 from ovsct.openflow.text.set_text import SETTERS
 from ovsct.openflow.text.values import NO_PORTS, Ports, integer, port
-from ovsct.packet.fields import PRESENT_BIT
 
 MAX_DEPTH: Final = 100
 """How deep actions may be nested (OVS: MAX_OFPACT_PARSE_DEPTH)."""
@@ -182,12 +181,7 @@ def _push_vlan(_: Reader, item: Item) -> Action:
 
 
 def _delete_field(_: Reader, item: Item) -> Action:
-    field = read_field_name(item.value, item.value_start)
-    if field.name not in PRESENT_BIT:
-        raise wrong(
-            "only Geneve options can be deleted (OFPBAC_BAD_ARGUMENT)", item, "tun_metadata0 to 63"
-        )
-    return ofp.DeleteField(field, span=item.span)
+    return ofp.DeleteField(read_field_name(item.value, item.value_start), span=item.span)
 
 
 def _push_mpls(reader: Reader, item: Item) -> Action:

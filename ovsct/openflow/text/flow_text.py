@@ -164,17 +164,20 @@ def _read_flow(line: str, file: str | None, number: int | None, ports: Ports) ->
             statistics[key] = _setting(item, _STATISTICS[key])
         elif key not in _IGNORED:
             raise _unknown_word(item)
-    late: list[InputError] = []
+    late: list[InputError] = []  # with a name: what the switch refuses; without: what is bent
     actions = read_actions(line, marker.end(), len(line), ports, late)
     table = int(settings.pop("table", 0))
     said = builder.done()
     _refuse_hidden_fields(said)
     check_actions(actions, said, table, flags)
+    for error in builder.unsayable:
+        raise error
     match, dropped = normalize(said)
-    # What ovs-ofctl bends without a word is told last.
-    for error in sorted(late, key=lambda error: "(OFP" not in error.problem):
+    for error in (each for each in late if "(OFP" in each.problem):
         raise error
     verify_sets(actions)
+    for error in (*builder.late, *late):  # what ovs-ofctl bends without a word is told last
+        raise error
     return Flow(
         table=table,
         match=match,

@@ -89,13 +89,17 @@ _SUBFIELD = re.compile(r"([^\[]+)\[(?:(\d+)(?:\.\.(\d+))?)?\]\Z")
 class MatchBuilder:
     """A match in the making: one item of text after the other."""
 
-    __slots__ = ("mask", "spans", "value", "warnings")
+    __slots__ = ("late", "mask", "spans", "unsayable", "value", "warnings")
 
     def __init__(self) -> None:
         self.value = 0
         self.mask = 0
         self.spans: list[tuple[int, Span]] = []
         self.warnings: list[str] = []
+        self.unsayable: list[InputError] = []
+        """What no message can match on, which ovs-ofctl sees when it has checked the actions."""
+        self.late: list[InputError] = []
+        """What ovs-ofctl passes over without a word: all else that is wrong is told before it."""
 
     def take(self, item: Item, ports: Ports = NO_PORTS) -> bool:
         """Add `item` if it is part of a match; False if it is something else.
@@ -122,9 +126,8 @@ class MatchBuilder:
     def _protocol(self, protocol: tuple[int, int], item: Item) -> None:
         dl_type, nw_proto = protocol
         if item.value:
-            raise InputError(
-                f"{item.key} takes no value", column=item.value_start + 1, token=item.value
-            )
+            problem = f"{item.key} takes no value"
+            self.late.append(InputError(problem, column=item.value_start + 1, token=item.value))
         bits, value = _DL_TYPE.mask, dl_type << _DL_TYPE.shift
         if nw_proto:
             bits |= _NW_PROTO.mask
@@ -133,11 +136,8 @@ class MatchBuilder:
 
     def _field(self, field: Field, item: Item, ports: Ports) -> None:
         if field.name in NOT_IN_A_MATCH:
-            raise InputError(
-                f"OpenFlow cannot match on {field.name} (OFPBAC_MATCH_INCONSISTENT)",
-                column=item.start + 1,
-                token=item.key,
-            )
+            problem = f"OpenFlow cannot match on {field.name} (OFPBAC_MATCH_INCONSISTENT)"
+            self.unsayable.append(InputError(problem, column=item.start + 1, token=item.key))
         if not item.value:  # "reg0" or "reg0=" is 0/0 to OVS: anything, where that can be read
             if field.format not in _TAKES_ZERO:
                 raise InputError(
