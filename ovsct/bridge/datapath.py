@@ -276,7 +276,8 @@ class Datapath:
             self._revalidate(list(self._all()), then, late)
         elif changes.macs != self._fdb_version:
             self._fdb_version = changes.macs
-            self._revalidate([flow for flow in self._all() if flow.learned], then)
+            touched = [f for f in self._all() if f.learned or f.effects or f.fickle]
+            self._revalidate(touched, then)
 
     def _revalidate(
         self, flows: Sequence[odp.Megaflow], now: float, late: Sequence[odp.Megaflow] = ()
@@ -300,7 +301,7 @@ class Datapath:
             self.bridge.recirc.release(flow.recirc_ids)
             flow.actions, flow.recirc_ids = fresh.actions, fresh.recirc_ids
             flow.blame, flow.rules, flow.drop = fresh.blame, fresh.rules, fresh.drop
-            flow.looked = fresh.looked
+            flow.looked, flow.fickle = fresh.looked, False
             flow.learned, flow.effects, flow.slow = fresh.learned, fresh.effects, fresh.slow
             self._ready(flow)
             if fresh.actions != before and self.on_install is not None:
@@ -347,6 +348,8 @@ class Datapath:
     def install(self, flow: odp.Megaflow) -> None:
         """Put a megaflow into the cache, or where `on_install` says."""
         self._ready(flow)
+        told = flow.mask & ~flow.added
+        flow.fickle = sayable(flow.packet_key, told) != told
         self.bridge.recirc.hold(_ids(flow))
         if not self._place(flow):
             self._forget(flow)

@@ -14,7 +14,8 @@ def apply_flow_mod(tables: FlowTables, change: FlowMod, now: float) -> None:
     """Add, modify or delete flows at `now` (seconds).
 
     As over OpenFlow 1.3 and later: what is modified and is not there is not added, and a flow that
-    takes another's place goes on with its counters.
+    takes another's place goes on with its counters. Datapath flows are decided again even if no
+    flow changed (ofproto-dpif.c, ``set_tables_version()``).
 
     Raises:
         InputError: what is added overlaps another and must not, or its table is full.
@@ -24,6 +25,7 @@ def apply_flow_mod(tables: FlowTables, change: FlowMod, now: float) -> None:
             raise InputError("the flow overlaps another (OFPFMFC_OVERLAP)")
         tables.add(change.flow, now)
         return
+    tables.shared.tables += 1
     for flow in list(_meant(tables, change)):
         if not tables.holds(flow):
             continue  # it went with a flow that had learned it

@@ -231,13 +231,14 @@ class Megaflow:
     `learned` is what NORMAL learns from each of its packets, `effects` what each does to the flow
     tables of which bridge. `counted_packets` and `counted_bytes` have been added to the
     counters of `rules` already. `added` are bits of the mask that the datapath puts there itself,
-    of which vswitchd does not know.
+    of which vswitchd does not know. A `fickle` one may not outlive the next revalidation, whatever
+    that is for: its mask has bits that its datapath flow cannot say.
     """
 
     __slots__ = (
         "actions", "added", "before", "blame", "buckets", "bytes", "compiled", "counted_bytes",
-        "counted_packets", "created", "drop", "effects", "first_bytes", "first_packets", "key",
-        "learned", "looked", "mask", "packet_key", "packets", "recirc_ids", "rules", "slow",
+        "counted_packets", "created", "drop", "effects", "fickle", "first_bytes", "first_packets",
+        "key", "learned", "looked", "mask", "packet_key", "packets", "recirc_ids", "rules", "slow",
         "tcp_flags", "used", "whole_key",
     )  # fmt: skip
 
@@ -256,6 +257,7 @@ class Megaflow:
         self.blame = blame
         self.rules = rules
         self.added = 0
+        self.fickle = False
         self.recirc_ids: tuple[int, ...] = ()
         self.buckets: tuple[tuple[int, int | None], ...] = ()
         self.learned: tuple[Learned, ...] = ()
