@@ -364,6 +364,8 @@ class Nat(Action):
     persistent: bool = False
     hash: bool = False
     random: bool = False
+    lost_family: int = field(default=0, compare=False, repr=False)
+    """Of an address 0.0.0.0 or ::, which is none to a switch: only ovs-ofctl looks at it."""
 
 
 @dataclass(frozen=True, slots=True)

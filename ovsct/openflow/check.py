@@ -222,10 +222,10 @@ def _ct(action: ofp.Ct, packet: Packet) -> None:
         # OVS returns here: with a zone from a field, what is nested is not checked.
         _subfield(action, action.zone, packet)
         return
-    wanted = {4: ETH_IPV4, 6: ETH_IPV6}
-    if action.nat and action.nat.family and wanted[action.nat.family] != packet.ethertype:
+    family = (action.nat.family or action.nat.lost_family) if action.nat else 0
+    if family and packet.ethertype != (ETH_IPV4 if family == 4 else ETH_IPV6):
         raise _refuse(
-            action, f"nat to an IPv{action.nat.family} address needs a match on it", inconsistent
+            action, f"nat to an IPv{family} address needs a match on it", inconsistent
         )
     _each(action.exec, packet.copy())
 

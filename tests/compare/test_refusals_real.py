@@ -54,6 +54,7 @@ def test_wrong_lines_are_refused_alike(refusals: Refusals, first: int) -> None:
         ("flow", "actions=group:99", "OFPBAC_BAD_OUT_GROUP"),
         ("flow", "actions=meter:99", "OFPMMFC_INVALID_METER"),
         ("flow", "ip,actions=ct(nat(src=0.0.0.0:9))", "OFPBAC_BAD_ARGUMENT"),
+        ("flow", "ipv6,actions=ct(nat(src=0.0.0.0:9))", "OFPBAC_MATCH_INCONSISTENT"),
         ("flow", "actions=ct(exec(set_field:3/1->ct_mark))", "OFPBAC_MATCH_INCONSISTENT"),
         ("flow", "actions=write_actions(note:00)", "OFPBAC_BAD_TYPE"),
         ("flow", "actions=write_actions(note:00),load:1->OXM_OF_ETH_TYPE[]", "refused in words"),

@@ -46,7 +46,7 @@ def _range(part: Item, late: list[InputError]) -> dict[str, int]:
         problem = "a range of ports needs an address (OFPBAC_BAD_ARGUMENT)"
         late.append(InputError(problem, column=part.value_start + 1, token=text))
     if low == 0:
-        return {}
+        return {"lost_family": family}
     return {
         "family": family,
         "addr_min": low,
