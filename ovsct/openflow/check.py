@@ -476,11 +476,11 @@ def check_actions(
     match: Match,
     table: int,
     flags: Collection[str] = frozenset(),
-) -> None:
+) -> bool:
     """Raise InputError if a switch would refuse these actions under this match in this table.
 
     `flags` are those of the flow: some need a version of OpenFlow that is strict about actions
-    that do not fit the match.
+    that do not fit the match. True if an action does not fit, so that only OpenFlow 1.0 can say it.
     """
     verify(actions)
     packet = Packet.of(match, table)
@@ -500,6 +500,7 @@ def check_actions(
                 "this does not fit the match, which decap and dec_nsh_ttl do not allow",
                 "OFPBAC_BAD_VENDOR_TYPE",
             )
+    return bool(packet.misfits)
 
 
 def _says(actions: tuple[Action, ...], *kinds: type[Action]) -> bool:

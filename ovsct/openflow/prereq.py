@@ -45,6 +45,9 @@ _NW_FRAG = SLOTS["nw_frag"]
 _TP_SRC = SLOTS["tp_src"]
 _TP_DST = SLOTS["tp_dst"]
 _PACKET_TYPE = SLOTS["packet_type"]
+_TCI = SLOTS["vlan_tci"]
+_VID: Final = 0x0FFF
+_PCP: Final = 0xE000
 
 
 def is_ct_valid(match: Match) -> bool:
@@ -190,8 +193,17 @@ _ETHERNET: Final = sum(
 )
 
 
-def normalize(match: Match) -> tuple[Match, tuple[str, ...]]:
+def _check_priority(match: Match) -> None:
+    """Raise InputError for a VLAN priority beside a VLAN id that has no bit for a tag."""
+    value, mask = _TCI.get(match.value), _TCI.get(match.mask)
+    if mask & _PCP and value & _VID and not value & VLAN_PRESENT:
+        raise _refuse_field(match, "vlan_pcp", "a VLAN tag: dl_vlan (OFPBMC_BAD_PREREQ)")
+
+
+def normalize(match: Match, oxm: bool = True) -> tuple[Match, tuple[str, ...]]:
     """The match as a switch gets it, and a warning for each field that is lost on the way there.
+
+    `oxm` says whether in OXM, not in the form of OpenFlow 1.0, where a VLAN tag is one field.
 
     A field whose prerequisite the match does not state is left out of the message, so that such a
     flow matches more than it says: ``tp_dst=80`` without ``tcp`` matches everything. A conntrack
@@ -201,6 +213,8 @@ def normalize(match: Match) -> tuple[Match, tuple[str, ...]]:
     if _PACKET_TYPE.get(value) and mask & _ETHERNET:
         field = next(f.name for f in FIELDS.values() if f.prereq in _OF_ETHERNET and f.mask & mask)
         raise _refuse_field(match, field, "Ethernet packets (OFPBMC_BAD_PREREQ)")
+    if oxm:
+        _check_priority(match)
     if not mask & (_CONDITIONAL | CT_TUPLE_MASK | _NSH):
         return match, ()
     packet = Packet.of(match, 0)
@@ -255,5 +269,5 @@ def _refuse_field(match: Match, name: str, needs: str) -> InputError:
     return InputError(
         f"{name} needs a match on {needs}",
         column=spans[0][0] + 1 if spans else None,
-        token=name,
+        token=None if spans else name,  # what stands at the column, under whatever name
     )

@@ -602,7 +602,6 @@ ip,actions=learn(priority=70000)
 ip,nw_src=10.0.0.256 actions=drop
 dl_vlan=5000 actions=drop
 dl_vlan_pcp=9 actions=drop
-vlan_vid=5 actions=drop
 ip,nw_tos=46 actions=drop
 ip,nw_ecn=7 actions=drop
 arp,arp_op=257 actions=drop

@@ -220,6 +220,7 @@ def test_a_subfield_wider_than_the_key_reads_zeros() -> None:
         ("tcp,udp actions=drop", "column 5: 'udp' replaces"),
         ("reg0=1,reg0=2 actions=drop", "column 8: 'reg0' replaces"),
         ("dl_vlan=1,dl_vlan=2 actions=drop", "column 11: 'dl_vlan' replaces"),
+        ("vlan_vid=5 actions=drop", "column 10: no packet has a VLAN id without the bit"),
     ],
 )
 def test_what_ovs_passes_over_is_a_warning(line: str, warning: str) -> None:

@@ -169,10 +169,10 @@ def _read_flow(line: str, file: str | None, number: int | None, ports: Ports) ->
     table = int(settings.pop("table", 0))
     said = builder.done()
     _refuse_hidden_fields(said)
-    check_actions(actions, said, table, flags)
+    misfits = check_actions(actions, said, table, flags)
     for error in builder.unsayable:
         raise error
-    match, dropped = normalize(said)
+    match, dropped = normalize(said, oxm=not misfits)
     for error in (each for each in late if "(OFP" in each.problem):
         raise error
     verify_sets(actions)

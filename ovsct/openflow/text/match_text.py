@@ -216,11 +216,9 @@ class MatchBuilder:
 
     def _vlan_vid(self, _: Field, value: int, mask: int, item: Item) -> None:
         if mask and mask & VLAN_PRESENT and not value & VLAN_PRESENT and value & mask:
-            raise InputError(
-                "no packet has a VLAN id without the bit that says there is a tag",
-                column=item.value_start + 1,
-                token=item.value,
-                expected=f"{value | VLAN_PRESENT:#x}, or dl_vlan={value}",
+            self.warnings.append(
+                f"column {item.value_start + 1}: no packet has a VLAN id without the bit that says"
+                f" there is a tag: write {value | VLAN_PRESENT:#x}, or dl_vlan={value}"
             )
         self._tci(value & mask, mask, item, replace=_VID | VLAN_PRESENT)
 
