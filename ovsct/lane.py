@@ -104,6 +104,8 @@ class Drop(StrEnum):
     """A meter or policer took it."""
     MTU = "mtu"
     """Longer than the output could carry."""
+    REFUSED = "refused"
+    """The datapath does not take the actions that OVS has for it."""
 
 
 class StepKind(StrEnum):

@@ -17,6 +17,7 @@ from ovsct.bridge import odp
 from ovsct.bridge.counters import Counters
 from ovsct.bridge.execute_encap import ENCAPS
 from ovsct.bridge.flow_tables import Effect, FlowTables
+from ovsct.bridge.kernel_checks import refuses
 from ovsct.bridge.kernel_form import kernel_mask, seen
 from ovsct.bridge.odp_text import format_actions, format_key
 from ovsct.bridge.police import Policers
@@ -330,7 +331,12 @@ class Datapath:
             self._changed_at_once = True
 
     def _ready(self, flow: odp.Megaflow) -> None:
-        flow.compiled = self.compile(flow.actions)
+        # What vswitchd does in the kernel's place (slow) the kernel is not asked. What was there
+        # before stays where a change is refused.
+        if self.kernel and flow.slow is None and refuses(flow.whole_key, flow.actions):
+            flow.drop = Drop.REFUSED
+        else:
+            flow.compiled = self.compile(flow.actions)
         before: list[tuple[Executor, Any]] = []
         if flow.learned:
             before.append((self._learn, flow.learned))
@@ -364,6 +370,8 @@ class Datapath:
             self._elsewhere[flow] = None
         if home is not odp.Home.CACHE:
             return home is odp.Home.ELSEWHERE
+        if flow.drop is Drop.REFUSED:
+            return False
         if self.kernel:
             flow.mask = kernel_mask(flow.whole_key, flow.mask, self.vlan_limit)
             flow.key = flow.whole_key & flow.mask

@@ -148,7 +148,6 @@ class TcLane(OvsLane):
             raise self._no_port(port)
         if len(frame) < 14:
             return Outcome((), Drop.MALFORMED, ())
-        self.netfilter.manips = 0
         steps: list[Step] | None = [] if self.trace else None
         result = self.tc.run(self.datapath.parse(frame, port), port, now, steps=steps)
         if result.fate not in _TO_OVS:
@@ -174,8 +173,9 @@ class TcLane(OvsLane):
     def _hand_over(self, result: Result, steps: list[Step] | None) -> None:
         """``ovs_flow_key_extract()`` of a packet that TC had begun with (net/openvswitch/flow.c).
 
-        Its ct_state is that of the connection as it stands now; snat and dnat only if TC itself
-        translated the packet.
+        Its ct_state is that of the connection as it stands now; snat and dnat, if a ct action ran
+        here, only as far as one of them, in whatever zone, has translated the packet. Of what a
+        NIC did the driver says nothing: then they are the connection's.
         """
         packet = result.packet
         reparse(packet, packet.frame)
@@ -184,10 +184,9 @@ class TcLane(OvsLane):
         entry = packet.conn
         if isinstance(entry, Entry):
             update_key(packet, entry.zone)
-            nat = (CT_SNAT if entry.status & SRC_NAT else 0) | (
-                CT_DNAT if entry.status & DST_NAT else 0
-            )
-            packet.key |= (nat & self.netfilter.ovs_nat_bits()) << _STATE.shift
+            manips = entry.status & result.manips if result.post_ct else entry.status
+            nat = (CT_SNAT if manips & SRC_NAT else 0) | (CT_DNAT if manips & DST_NAT else 0)
+            packet.key |= nat << _STATE.shift
         elif result.post_ct:
             # What is untracked (ct_info) is something attached to skb_get_nfct(): no zone then.
             update_key(packet, 0 if packet.ct_info else result.zone)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ovsct.conntrack.netfilter import Netfilter
-from ovsct.conntrack.netfilter.entry import NAT_MASK, Entry
 from ovsct.lane import Event, Step, StepKind
 from ovsct.nic.offload import HwFlowTable
 from ovsct.nic.pipeline import Missed, Pipeline, Sent
@@ -164,11 +163,6 @@ class NicIngress(TcIngress):
         self._now = now
         packet, standing = missed.packet, missed.standing
         if standing is None:
-            entry = packet.conn
-            if isinstance(entry, Entry):
-                # OVS, if the packet gets there, takes the connection's translation for the
-                # packet's: what the driver hands up does not say (ovs_ct_fill_key()).
-                self.netfilter.manips = entry.status & NAT_MASK
             result = super().run(packet, port, now, missed.chain, steps)
         else:
             result = self._resume(packet, port, now, standing.installed, missed.action, steps)

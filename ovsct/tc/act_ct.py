@@ -104,10 +104,13 @@ class _Ct:
         entry = packet.conn
         if entry is not None:
             assert isinstance(entry, Entry)
-            if self._nat and self._netfilter.nat(packet, self._track, p.now) != Verdict.ACCEPT:
-                return self._refuse(p)
-            if p.pieces and self._nat:
-                _pull_header(p, entry)
+            if self._nat:
+                if self._netfilter.nat(packet, self._track, p.now) != Verdict.ACCEPT:
+                    return self._refuse(p)
+                # Nothing takes back what an earlier one has set, of whatever zone it was.
+                p.manips |= self._netfilter.manips
+                if p.pieces:
+                    _pull_header(p, entry)
             if self._commit and not self._do_commit(p, packet, entry):
                 return self._refuse(p)
             if not known:

@@ -39,8 +39,8 @@ STALE: Final = -1
 class Pass:
     """One packet on its way through one port's filters: ``struct tc_skb_cb`` and its sk_buff.
 
-    `length` is what counters add (bytes, see :class:`ovsct.tc.filters.Counter`); `post_ct`, `zone`
-    and the packet's `mru` are what a miss hands on to OVS. `pieces` are the payload sizes
+    `length` is what counters add (bytes, see :class:`ovsct.tc.filters.Counter`); `post_ct`, `zone`,
+    `manips` and the packet's `mru` are what a miss hands on to OVS. `pieces` are the payload sizes
     of the fragments that the packet hangs together from, empty once it was copied or flattened.
 
     `nest` redirects have led here, `depth` of them within each other. `bare` is whether its
@@ -51,8 +51,9 @@ class Pass:
     """
 
     __slots__ = (
-        "_key", "bare", "beside", "chain", "depth", "drop", "egress", "length", "nest", "now",
-        "outputs", "packet", "pieces", "port", "post_ct", "protocol", "steps", "summed", "zone",
+        "_key", "bare", "beside", "chain", "depth", "drop", "egress", "length", "manips", "nest",
+        "now", "outputs", "packet", "pieces", "port", "post_ct", "protocol", "steps", "summed",
+        "zone",
     )  # fmt: skip
 
     def __init__(
@@ -77,6 +78,7 @@ class Pass:
         self.nest = nest
         self.depth = 0
         self.post_ct = False
+        self.manips = 0
         self.zone = 0
         self.pieces: tuple[int, ...] = ()
         self.summed: Summed | None = None

@@ -78,7 +78,8 @@ class Result(NamedTuple):
     """One packet's way through TC.
 
     `packet` is the packet as it was at the end, `chain` the chain in which nothing matched;
-    `post_ct` and `zone` complete what ``struct tc_skb_ext`` hands on (`packet` has the mru).
+    `post_ct`, `zone` and `manips` (SRC_NAT, DST_NAT: what any ct action of the way has translated)
+    complete what ``struct tc_skb_ext`` hands on (`packet` has the mru).
     """
 
     fate: Fate
@@ -88,6 +89,7 @@ class Result(NamedTuple):
     chain: int
     post_ct: bool
     zone: int
+    manips: int
 
 
 _FRAGMENT: Final = SLOTS["nw_frag"].mask
@@ -299,7 +301,7 @@ class TcIngress:
             drop = Drop.FILTER
         if drop is not None and p.steps is not None:
             p.note(StepKind.DROP, drop.value)
-        return Result(fate, p.outputs, drop, p.packet, p.chain, p.post_ct, p.zone)
+        return Result(fate, p.outputs, drop, p.packet, p.chain, p.post_ct, p.zone, p.manips)
 
     def come_in(self, p: Pass, port: int) -> bool:
         """``mirred ingress``: a copy comes in at `port`; what nothing takes is the stack's.

@@ -70,7 +70,36 @@ NEIGHBOUR = (
     "00000000000288001a9460000000fe8000000000000000000000000000050201020000000001"
 )
 
+ADDRESSES = "020000000002020000000001"
+LABELLED = "8847000641404500001c0000000040115dc00a00010109090908005000500008e22c"
+
 FOUND = {
+    # The kernel takes no action that pushes or pops a label behind a tag, or before what it does
+    # not know; what TC has taken goes on.
+    "a label and a tag": _case(
+        "priority=9,mpls,actions=pop_mpls:0x0800,output:2\npriority=1,actions=push_mpls:0x8847,output:2",
+        *[f"p1 {SYN} vlan 5"] * 3, f"p1 {SYN}", f"p1 hex {ADDRESSES}88cc{'00' * 40}",
+        *[f"p1 hex {ADDRESSES}81000005{LABELLED}"] * 3, f"p1 hex {ADDRESSES}{LABELLED}",
+    ),
+    # What is refused is the whole list, for what one copy would get.
+    "a label instead of a tag, before one, and in a copy": _case(
+        "priority=9,udp,actions=pop_vlan,push_mpls:0x8847,output:2\n"
+        "priority=8,icmp,actions=output:3,clone(push_mpls:0x8847,output:2)\n"
+        "priority=1,actions=push_mpls:0x8847,push_vlan:0x8100,output:2",
+        *["p1 udp 10.0.0.1:1 > 10.0.0.2:2 vlan 5"] * 2, *[f"p1 {SYN}"] * 2,
+        *["p1 icmp 10.0.0.1 > 10.0.1.1 echo id 7 seq 0 vlan 5"] * 2,
+        *["p1 icmp 10.0.0.1 > 10.0.1.1 echo id 7 seq 0"] * 2,
+        "p1 udp 10.0.0.1:1 > 10.0.0.2:2 vlan 5 vlan 6", "p1 udp 10.0.0.1:1 > 10.0.0.2:2",
+    ),
+    # An answer is translated in zone 0; in zone 1 it is new and waits for its translation.
+    "translated in the zone before": _case(
+        "ip,actions=ct(table=1,nat)\n"
+        "table=1,priority=1,ip,actions=ct(commit,nat(dst=9.9.9.9))\n"
+        "table=1,priority=9,ip,ct_state=+trk-new-inv,actions=ct(table=2,zone=1,nat)\n"
+        "table=2,priority=9,ip,ct_state=+trk+snat,actions=output:3\n"
+        "table=2,priority=1,ip,actions=ct(commit,zone=1,nat(src=10.0.0.9)),output:2",
+        "p3 udp 10.0.0.2:80 > 10.0.0.1:21", *["p4 udp 9.9.9.9:21 > 10.0.0.2:80"] * 3,
+    ),
     # A RST that ends a connection: the second ct() of the zone looks it up again, for the
     # connection was lost on the way up to vswitchd, and finds none.
     "a reset, and an upcall between two lookups": _case(

@@ -113,6 +113,22 @@ def test_a_miss_in_a_chain_goes_on_with_its_connection() -> None:
     assert upcall.startswith("ct_state(+est+trk),ct_zone(0x2")
 
 
+def test_a_translation_in_an_earlier_zone_shows_behind_a_miss() -> None:
+    """Kernels 6.1 and 6.12: in zone 1 the packet is still new, and nothing is translated there."""
+    say = Dialogue(
+        "table=0,ip,actions=ct(table=1,nat)\n"
+        "table=1,priority=1,ip,actions=ct(commit,nat(dst=9.9.9.9))\n"
+        "table=1,priority=9,ip,ct_state=+trk-new-inv,actions=ct(table=2,zone=1,nat)\n"
+        "table=2,priority=9,ip,ct_state=+trk+snat,actions=output:3\n"
+        "table=2,priority=1,ip,actions=ct(commit,zone=1,nat(src=10.0.0.9)),output:1"
+    )
+    answer = udp("9.9.9.9", A, 80, 1000)
+    say(1, udp(A, B, 1000, 80))
+    # On its first way the datapath keeps the zones apart; then TC does both look-ups.
+    assert [out.port for out in say(2, answer).out] == [1]
+    assert [out.port for out in say(2, answer).out] == [3]
+
+
 def test_both_share_the_conntrack_that_is_given() -> None:
     netfilter = Netfilter(kernel="6.12")
     say = Dialogue(FIREWALL, netfilter=netfilter)
