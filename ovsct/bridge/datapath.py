@@ -173,15 +173,15 @@ class Datapath:
                 flow.bytes += len(packet.frame)
                 flow.used = run.now
                 flow.tcp_flags |= key & 0xFFF
-                for execute, argument in flow.before:
-                    execute(packet, argument, run)
                 if flow.slow is None:
+                    for execute, argument in flow.before:
+                        execute(packet, argument, run)
                     run.hit = True
                 elif self.kernel:
                     self._send_up(packet, flow, run)
                     return
                 else:
-                    run.slow = True
+                    flow = self._decide(packet, flow, run)
                 break
         else:
             if self.kernel:
@@ -234,25 +234,41 @@ class Datapath:
         return compiled
 
     def _upcall(self, packet: Packet, run: Run) -> odp.Megaflow:
-        run.slow = True
-        # vswitchd sends it back in one piece.
-        packet.pieces = ()
-        for bridge in self.bridges:
-            bridge.fdb.expire(run.now)
-        version = self._changes.tables
-        key = seen(packet, self.vlan_limit) if self.kernel else packet.key
-        translation = translate(self.bridge, key, run.now, trace=run.steps is not None)
-        if self._changes.tables != version:
-            self._changed_at_once = True
         if run.steps is not None:
+            key = self._seen(packet)
             run.note(Via.SLOW, StepKind.UPCALL, format_key(key, key))
-            run.steps.extend(translation.steps)
-        flow = translation.megaflow
+        flow = self._translate(packet, run)
         flow.whole_key = packet.key & DATAPATH_MASK
         flow.created = run.now
         flow.first_bytes = len(packet.frame)
         self.install(flow)
         return flow
+
+    def _decide(self, packet: Packet, slow: odp.Megaflow, run: Run) -> odp.Megaflow:
+        """What becomes of a packet of a slow megaflow: vswitchd decides about each anew, by what it
+        knows then (ofproto/ofproto-dpif-upcall.c, ``process_upcall()``).
+        """
+        run.note(Via.SLOW, StepKind.NOTE, f"vswitchd handles each such packet ({slow.slow})")
+        flow = self._translate(packet, run)
+        flow.compiled = self.compile(flow.actions)
+        return flow
+
+    def _seen(self, packet: Packet) -> int:
+        return seen(packet, self.vlan_limit) if self.kernel else packet.key
+
+    def _translate(self, packet: Packet, run: Run) -> odp.Megaflow:
+        run.slow = True
+        # vswitchd sends it back in one piece.
+        packet.pieces = ()
+        for bridge in self.bridges:
+            bridge.fdb.expire(run.now)
+        version, key = self._changes.tables, self._seen(packet)
+        translation = translate(self.bridge, key, run.now, trace=run.steps is not None)
+        if self._changes.tables != version:
+            self._changed_at_once = True
+        if run.steps is not None:
+            run.steps.extend(translation.steps)
+        return translation.megaflow
 
     def _follow(self, now: float) -> None:
         """Follow what changed in the tables, or in what NORMAL learned, since the last packet.
@@ -322,14 +338,6 @@ class Datapath:
         for tables, effect in effects:
             tables.apply(effect, packet.key & 0xFFF, run.now)
 
-    def _change_at_once(
-        self, packet: Packet, effects: Sequence[tuple[FlowTables, Effect]], run: Run
-    ) -> None:
-        version = self._changes.tables
-        self._change_tables(packet, effects, run)
-        if self._changes.tables != version:
-            self._changed_at_once = True
-
     def _ready(self, flow: odp.Megaflow) -> None:
         # What vswitchd does in the kernel's place (slow) the kernel is not asked. What was there
         # before stays where a change is refused.
@@ -341,8 +349,7 @@ class Datapath:
         if flow.learned:
             before.append((self._learn, flow.learned))
         if flow.effects:
-            change = self._change_tables if flow.slow is None else self._change_at_once
-            before.append((change, flow.effects))
+            before.append((self._change_tables, flow.effects))
         flow.before = tuple(before)
 
     def _trace(self, flow: odp.Megaflow, run: Run) -> None:
@@ -601,9 +608,12 @@ class Datapath:
         packet.ct_info = 0
         packet.pieces = ()
         run.depth = 0
-        if flow is None and may_be_there:
-            flow = self._installed_meanwhile(packet)
-        self._serve(packet, flow if flow is not None else self._upcall(packet, run), run)
+        if flow is not None:
+            decided = self._decide(packet, flow, run)
+        else:
+            there = self._installed_meanwhile(packet) if may_be_there else None
+            decided = there or self._upcall(packet, run)
+        self._serve(packet, decided, run)
 
     def _installed_meanwhile(self, packet: Packet) -> odp.Megaflow | None:
         """The megaflow that a packet which went up earlier has brought, if it covers this one."""
