@@ -28,7 +28,10 @@ def test_the_examples_run(pytester: pytest.Pytester) -> None:
     for number, example in enumerate(EXAMPLES):
         pytester.makepyfile(**{f"test_{number}": example})
     assert len(EXAMPLES) == 7
-    result = pytester.runpytest_inprocess("-p", "ovsct.testing.plugin")
+    # The plugin is there already in this process, of which pytest warns where it is installed too.
+    result = pytester.runpytest_inprocess(
+        "-p", "ovsct.testing.plugin", "-W", "ignore::pytest.PytestAssertRewriteWarning"
+    )
     # One of them runs in four lanes, one in two, of which the real one may not be here.
     outcomes = result.parseoutcomes()
     assert outcomes.pop("skipped", 0) <= 1
