@@ -26,7 +26,7 @@ _TCIS: Final = (SLOTS["vlan_tci"], SLOTS["vlan_tci1"])
 _TPIDS: Final = (SLOTS["vlan_tpid"], SLOTS["vlan_tpid1"])
 _IPV6_ICMP: Final = _TYPE.mask | SLOTS["nw_proto"].mask
 _NEIGHBOURS: Final = ETH_IPV6 << _TYPE.shift | PROTO_ICMPV6 << SLOTS["nw_proto"].shift
-_KIND: Final = 0xFF << SLOTS["tp_src"].shift | 0xFF << SLOTS["tp_dst"].shift
+_KIND: Final = 0xFF << SLOTS["tp_src"].shift
 _ND: Final = sum(SLOTS[name].mask for name in ("nd_target", "arp_sha", "arp_tha"))
 _INNER: Final = _TCIS[1].mask
 
@@ -41,7 +41,8 @@ def seen(packet: Packet, limit: int) -> int:
 def told(key: int, mask: int) -> int:
     """What vswitchd tells of a mask, for a packet whose key is `key`.
 
-    Of neighbour discovery nothing, unless ICMPv6 type and code are matched whole.
+    Of neighbour discovery nothing, unless the ICMPv6 type is matched whole. (Without the mending of
+    CVE-2023-5366, which Debian's 3.1.0 has, the code had to be as well.)
     """
     if not _CT_PROTO.get(key):
         mask &= ~CT_TUPLE_MASK

@@ -54,9 +54,11 @@ REASONS: Final[dict[Excluded, str]] = {
     ),
     Excluded.VERSION_OF_OPENFLOW: (
         "What a few words mean depends on the OpenFlow version of the connection that adds the"
-        " flow: vlan_tci with a priority mask and no VID (the mask is lost in OXM), mod_nw_tos (in"
-        " 1.0 it looks at nw_proto), mod_vlan_vid and mod_vlan_pcp under a match that does not ask"
-        " for a tag (from 1.1 on they push one, whatever the packet has)."
+        " flow: vlan_tci with a priority mask and no VID (the mask is lost in OXM), mod_nw_tos"
+        " (in 1.0 it looks at nw_proto), a VLAN id without the bit 0x1000 (in 1.0, which says"
+        " flows with actions that do not fit the match, it is no tag), mod_vlan_vid and"
+        " mod_vlan_pcp under a match that does not ask for a tag (from 1.1 on they push one,"
+        " whatever the packet has)."
     ),
     Excluded.FLOOD_ORDER: (
         "FLOOD and ALL go through a hash table whose order turns with every change of the flows:"

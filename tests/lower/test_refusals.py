@@ -78,9 +78,9 @@ MATCHES: Sequence[tuple[Reason, int, int]] = [
     (Reason.CT_TUPLE, bits(ct_nw_proto=6), ones("ct_tp_dst")),
     (
         Reason.ND, bits(dl_type=0x86DD, nw_proto=58, tp_src=135),
-        ones("nd_target", "tp_src", "tp_dst"),
+        ones("nd_target", "tp_src"),
     ),
-    (Reason.ND, bits(dl_type=0x86DD, nw_proto=58, tp_src=135), ones("arp_sha", "tp_src", "tp_dst")),
+    (Reason.ND, bits(dl_type=0x86DD, nw_proto=58, tp_src=135), ones("arp_sha", "tp_src")),
     (Reason.NSH, bits(dl_type=0x894F), ones("nsh_path_hdr")),
     (Reason.IPV6_LABEL, bits(dl_type=0x86DD), ones("ipv6_label")),
     (Reason.OTHER_MATCH, bits(dl_type=0x8035), ones("arp_sha")),
